@@ -1,0 +1,1 @@
+"""What is compared: each file is a process, `python -m sides.NAME JOB.json`."""

@@ -1,0 +1,252 @@
+"""The command line: verbs only. Each reads its options, calls one function, and shows what came back.
+
+Nothing heavy is imported before a verb needs it, so that `truing --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from truing import __version__
+from truing.errors import TruingError
+
+app = typer.Typer(
+    name="truing",
+    help="Align a language model, and prove it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+feedback_app = typer.Typer(help="Look after feedback files.", no_args_is_help=True, rich_markup_mode=None)
+lab_app = typer.Typer(help="The embedded world: data with a hidden judge, for trying things.", no_args_is_help=True)
+app.add_typer(feedback_app, name="feedback")
+app.add_typer(lab_app, name="lab")
+
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")]
+Use = Annotated[
+    list[Path] | None, typer.Option("--use", metavar="FILE.py", help="Run a file that registers functions.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip rows that cannot be read, and say how many.")]
+Format = Annotated[str | None, typer.Option("--format", help="Name of the format; by default it is recognised.")]
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        _say(f"truing {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe (truing recipes) or a .yaml file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    model: Annotated[str | None, typer.Option("--model", help="Folder or hub name of the model.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="File, folder or hub name of the data.")] = None,
+    reward: Annotated[
+        list[str] | None, typer.Option("--reward", help="A reward by name, or the folder of a reward model.")
+    ] = None,
+    settings: Set = None,
+    use: Use = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a model with a recipe."""
+    from truing import recipe as recipes
+    from truing.registry import use_file, use_plugins
+
+    use_plugins()
+    for file in use or []:
+        use_file(file)
+    overrides: dict[str, Any] = {}
+    if model:
+        overrides["model.path"] = model
+    if data:
+        overrides["data.train"] = data
+    if reward:
+        overrides["rewards"] = [{"model": {"path": r}} if Path(r).is_dir() else r for r in reward]
+    chosen = recipes.load(recipe, overrides | recipes.assignments(settings or []))
+    from truing.progress import Progress
+    from truing.train import train as run
+
+    _quiet()
+    with Progress(f"{chosen.name} → {out}") as progress:
+        result = run(chosen, out, resume=resume, watch=progress.step)
+    for note in result.notes:
+        _say(f"note: {note}")
+    _say(f"model: {result.model}")
+    _say(f"record: {out / 'record.jsonl'}")
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="Print this recipe in full.")] = None) -> None:
+    """List the shipped recipes, or print one."""
+    from truing import recipe as module
+
+    if name:
+        _say(module.dump(module.load(name)).rstrip())
+        return
+    for each in module.names():
+        loaded = module.load(each)
+        _say(f"{each:10} {loaded.summary}  [{loaded.paper}]")
+
+
+@app.command()
+def explain(recipe: Annotated[str, typer.Argument(help="A recipe.")], settings: Set = None, use: Use = None) -> None:
+    """Show which stage of a recipe makes each stream, and who reads it."""
+    from truing import recipe as module
+    from truing.explain import explain as explained
+    from truing.registry import use_file
+
+    for file in use or []:
+        use_file(file)
+    _say(explained(module.load(recipe, settings or [])))
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the model.")],
+    data: Annotated[str, typer.Option("--data", help="File of prompts.")],
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")] = 1,
+    reward: Annotated[Path | None, typer.Option("--reward", help="Reward model: scores, best first.")] = None,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 = greedy.")] = 1.0,
+    top_p: Annotated[float, typer.Option("--top-p", min=0.0, max=1.0)] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 256,
+    template: Annotated[str, typer.Option("--template", help="Chat template.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Sample responses; with a reward model, score them and put the best first (best-of-N)."""
+    from truing.generate import generate as run
+    from truing.rollouts.sampling import Sampling
+
+    _quiet()
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+    number = run(model, data, out, num_samples=samples, sampling=sampling, reward=reward, template=template)
+    _say(f"{number} prompts answered: {out}")
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("quickstart"),
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, another run.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """The whole job on the embedded world, in minutes: SFT, reward model, DPO, GRPO, evaluation, report."""
+    _quiet()
+    from truing.quickstart import Settings
+    from truing.quickstart import quickstart as run
+
+    page = run(out, Settings(seed=seed), resume=resume)
+    _say(f"report: {page}")
+
+
+@lab_app.command("demonstrations")
+def lab_demonstrations(
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    num: Annotated[int, typer.Option("--num", min=1, help="How many.")] = 1600,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Write answered requests of mixed quality, for SFT."""
+    from truing import lab
+
+    _say(f"{lab.write_demonstrations(out, num, seed)} demonstrations: {out}")
+
+
+@lab_app.command("prompts")
+def lab_prompts(
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    split: Annotated[str, typer.Option("--split", help="train, dev, test, or new (items never seen).")] = "train",
+    num: Annotated[int | None, typer.Option("--num", min=1, help="How many; all by default.")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Write requests without answers."""
+    from truing import lab
+
+    _say(f"{lab.write_prompts(out, split, num, seed)} prompts: {out}")
+
+
+@lab_app.command("problems")
+def lab_problems(
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    split: Annotated[str, typer.Option("--split", help="train, dev or test.")] = "train",
+    num: Annotated[int, typer.Option("--num", min=1, help="How many.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Write arithmetic word problems with their answers."""
+    from truing import lab
+
+    _say(f"{lab.write_problems(out, split, num, seed)} problems: {out}")
+
+
+@lab_app.command("model")
+def lab_model() -> None:
+    """Print the folder of the embedded base model."""
+    from truing import lab
+
+    _say(str(lab.base_path()))
+
+
+@feedback_app.command("check")
+def feedback_check(file: str, format: Format = None) -> None:
+    """Read every row and report each that cannot be used."""
+    from truing.feedback.check import check
+
+    report = check(file, format=format)
+    _say(report.text())
+    if report.num_problems:
+        raise typer.Exit(2)
+
+
+@feedback_app.command("stats")
+def feedback_stats(file: str, format: Format = None, skip_bad: SkipBad = False) -> None:
+    """What is in a file: kinds, group sizes, ties, lengths, annotators."""
+    from truing.feedback.stats import stats
+
+    _say(stats(file, format=format, skip_bad=skip_bad).text())
+
+
+@feedback_app.command("convert")
+def feedback_convert(
+    file: str,
+    out: Annotated[Path, typer.Option("--out", help="File to write; its ending says how.")],
+    to: Annotated[str, typer.Option("--to", help="Name of a format, or a kind: pairs, rankings.")],
+    format: Format = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Rewrite a file in another format, or as another kind of feedback."""
+    from truing.feedback.convert import convert
+
+    _say(convert(file, out, to=to, format=format, skip_bad=skip_bad).text())
+
+
+def _quiet() -> None:
+    """Other libraries' progress bars and advice do not belong in our output."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def main() -> None:
+    """Entry point: errors of ours become one message and an exit code."""
+    try:
+        app()
+    except TruingError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; `--resume` goes on from the last checkpoint\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

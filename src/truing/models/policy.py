@@ -1,0 +1,94 @@
+"""The model in training and its reference: packed trees in, streams out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from truing.models.adapters import Reference
+from truing.models.forward import Runner
+from truing.models.heads import score_head
+from truing.models.logprobs import Head, head_of
+from truing.tree import Packed, Tree, budgeted, pack
+
+__all__ = ["Policy"]
+
+
+class Policy:
+    """Makes the streams whose maker is `policy` or `reference`, and only those that somebody reads.
+
+    `temperature` is the one that responses are sampled with: all log-probabilities are of logits divided by it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        reference: Reference | None = None,
+        temperature: float = 1.0,
+        checkpointing: bool = False,
+    ) -> None:
+        self.model, self.reference, self.temperature = model, reference, temperature
+        self._runner = Runner(model, checkpointing=checkpointing)
+        self._reference_runner: Runner | None = None
+        self._heads: dict[int, Head] = {}  # by id of the model: looking one up costs a forward pass
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def streams(
+        self, packed: Packed, reads: Collection[str], data: Mapping[str, Tensor], *, autocast: bool = False
+    ) -> dict[str, Tensor]:
+        """`data` and what the models have to say of one micro-batch, for the streams in `reads`."""
+        streams = dict(data)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
+            if "ref_logprobs" in reads and "ref_logprobs" not in streams:
+                streams["ref_logprobs"] = self._reference_logprobs(packed)
+            if "rewards" in reads:
+                streams["rewards"] = self.rewards(packed)
+            if not {"logprobs", "entropies"}.isdisjoint(reads):
+                hidden = self._runner(packed)[packed.predictors]
+                head = self._head(self.model)
+                if "entropies" in reads:
+                    flat, entropies = head.logprobs(hidden, packed.targets, temperature=self.temperature, entropy=True)
+                    streams["entropies"] = packed.scatter(entropies)
+                else:
+                    flat = head.logprobs(hidden, packed.targets, temperature=self.temperature)
+                streams["logprobs"] = packed.scatter(flat)
+        return streams
+
+    def rewards(self, packed: Packed) -> Tensor:
+        """[rows]: what the reward head says at the last token of each response."""
+        scores: Tensor = score_head(self.model)(self._runner(packed)[packed.ends])
+        return scores.squeeze(-1).float()
+
+    def score(self, trees: Sequence[Tree], tokens_per_batch: int) -> list[list[float]]:
+        """The reward head on many trees, without gradients: a list per tree, a number per branch."""
+        out: list[list[float]] = [[] for _ in trees]
+        with torch.no_grad():
+            for indices in budgeted(trees, tokens_per_batch):
+                values = iter(self.rewards(pack([trees[i] for i in indices]).to(self.device)).tolist())
+                for i in indices:
+                    out[i] = [next(values) for _ in trees[i].branches]
+        return out
+
+    def _head(self, model: Any) -> Head:
+        if id(model) not in self._heads:
+            self._heads[id(model)] = head_of(model)
+        return self._heads[id(model)]
+
+    def _reference_logprobs(self, packed: Packed) -> Tensor:
+        assert self.reference is not None, "an objective reads ref_logprobs: the run is wired with a reference"
+        with torch.no_grad(), self.reference.active() as model:
+            if model is self.model:
+                runner = self._runner
+            else:
+                self._reference_runner = self._reference_runner or Runner(model)
+                runner = self._reference_runner
+            hidden = runner(packed)[packed.predictors]
+            return packed.scatter(self._head(model).logprobs(hidden, packed.targets, temperature=self.temperature))

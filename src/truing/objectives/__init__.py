@@ -1,0 +1,12 @@
+"""Objectives: pure functions from streams to unreduced values. One small file each.
+
+The package imports every file in it, so that a new objective is a new file and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,54 @@
+"""Every tensor that an objective or an advantage may read: the closed list.
+
+A stream is named by the parameter that reads it. `rows` are the responses of a batch, `tokens` the tokens of the
+longest response in it (shorter rows are masked), `pairs` the comparisons. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["STREAMS", "Stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a stream is: its shape, who makes it (`policy`, `reference`, `data`, `rollouts`, `rewards`, `advantages`),
+    and what it means."""
+
+    name: str
+    shape: str
+    maker: str
+    meaning: str
+
+
+_TABLE = (
+    # made by the model in training; gradients flow through these and through nothing else
+    Stream("logprobs", "rows tokens", "policy", "log π(token | before), under the policy in training"),
+    Stream("entropies", "rows tokens", "policy", "entropy of the policy's next-token distribution, nats"),
+    Stream("values", "rows tokens", "policy", "value head at the state before each response token"),
+    Stream("rewards", "rows", "policy or rewards", "of each response: by the reward head in training, else given"),
+    # made by a frozen model
+    Stream("ref_logprobs", "rows tokens", "reference", "log π_ref(token | before), under the frozen reference"),
+    # made when the responses were sampled
+    Stream("old_logprobs", "rows tokens", "rollouts", "log-probabilities under the policy that sampled the tokens"),
+    Stream("finished", "rows", "rollouts", "bool: the response ended by itself and was not cut at the limit"),
+    Stream("advantages", "rows tokens", "advantages", "how much better than expected each token was"),
+    Stream("returns", "rows tokens", "advantages", "what the value head should have said"),
+    # read off the batch
+    Stream("mask", "rows tokens", "data", "bool: tokens that are trained on (the assistant's)"),
+    Stream("groups", "rows", "data", "index of the group that each response belongs to"),
+    Stream("demonstrations", "rows", "data", "bool: nobody put another response of the group above this one"),
+    # feedback
+    Stream("chosen", "pairs", "data", "row of the better response of each comparison"),
+    Stream("rejected", "pairs", "data", "row of the worse response of each comparison"),
+    Stream(
+        "strength", "pairs", "data", "probability, 0.5..1, that the chosen one is preferred; 1 where nothing was said"
+    ),
+    Stream("margin", "pairs", "data", "by how much the chosen one is better; 0 where nothing was said"),
+    Stream("ranks", "rows", "data", "place in the group, 1 = best, equal = tie, 0 = unranked"),
+    Stream("scores", "rows", "data", "score given to each response; NaN where none was given"),
+    Stream("labels", "rows", "data", "1 thumbs up, 0 thumbs down, -1 nothing said"),
+)
+
+STREAMS: dict[str, Stream] = {stream.name: stream for stream in _TABLE}

@@ -1,0 +1,9 @@
+"""The benchmarks are scripts beside the package: their folder is put on the path, as they do themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))

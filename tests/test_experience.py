@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from truing.bind import bind
+from truing.chat import Chat
+from truing.errors import DataError, TrainingError
+from truing.experience import Offline, Online, shuffled, trees
+from truing.group import Group, Labels, Prompt, Ranking, Response, Scores
+from truing.models.loading import load_tokenizer
+from truing.recipe import Named, RolloutSettings
+from truing.registry import advantage
+from truing.rollouts.sampling import Sample, Sampling
+from truing.tree import Branch, Tree
+
+
+@pytest.fixture
+def chat(toy_folder: Path) -> Chat:
+    return Chat(load_tokenizer(toy_folder))
+
+
+def _trees(groups: list[Group], *more: object) -> list[Tree]:
+    return trees([(f"file:{i}", group) for i, group in enumerate(groups, 1)], *more)  # type: ignore[arg-type]
+
+
+def _group(*texts: str, said: object = None) -> Group:
+    feedback = () if said is None else (said,)
+    return Group(Prompt.of("the cat"), tuple(Response.of(t) for t in texts), feedback)  # type: ignore[arg-type]
+
+
+# ---- offline ----
+
+
+def test_a_ranking_with_a_tie_and_an_unranked_answer_becomes_pairs_and_ranks(chat: Chat) -> None:
+    group = _group("a", "b", "c", "d", said=Ranking((2, 1, 2, None)))
+    (tree,) = _trees([group], chat, {"chosen", "ranks"})
+    assert tree.feedback["pairs"] == [(1, 0), (1, 2)]
+    assert tree.feedback["ranks"] == [2, 1, 2, 0]
+    assert tree.feedback["demonstrations"] == [False, True, False, False]
+    assert tree.feedback["strength"] == [1.0, 1.0]
+
+
+def test_strength_and_margin_reach_the_pair(chat: Chat) -> None:
+    group = _group("a", "b", said=Ranking.pair(strength=0.8, margin=2.0))
+    (tree,) = _trees([group], chat, {"chosen", "strength", "margin"})
+    assert (tree.feedback["strength"], tree.feedback["margin"]) == ([0.8], [2.0])
+
+
+def test_scores_of_several_aspects_are_averaged_over_those_given(chat: Chat) -> None:
+    said = Scores({"help": (4.0, None), "style": (2.0, 3.0)})
+    (tree,) = _trees([_group("a", "b", said=said)], chat, {"scores"})
+    assert tree.feedback["scores"] == [3.0, 3.0]
+
+
+def test_labels_are_one_zero_and_minus_one(chat: Chat) -> None:
+    (tree,) = _trees([_group("a", "b", "c", said=Labels((True, False, None)))], chat, {"labels"})
+    assert tree.feedback["labels"] == [1, 0, -1]
+
+
+def test_ties_are_left_out_and_counted(chat: Chat) -> None:
+    counts: Counter[str] = Counter()
+    made = _trees(
+        [_group("a", "b", said=Ranking((1, 1))), _group("a", "b", said=Ranking.pair())], chat, {"chosen"}, counts
+    )
+    assert len(made) == 1
+    assert counts == {"groups without a preference (ties)": 1}
+
+
+def test_the_wrong_kind_of_feedback_is_refused_with_the_conversion(chat: Chat) -> None:
+    with pytest.raises(
+        DataError, match=r"file:1: .* reads `chosen`, which needs pairs; this row has labels\n.*--to pairs"
+    ):
+        _trees([_group("a", "b", said=Labels((True, False)))], chat, {"chosen"})
+    with pytest.raises(DataError, match="has a prompt and no response"):
+        _trees([Group(Prompt.of("x"))], chat, {"logprobs"})
+
+
+def _offline(number: int, **more: object) -> Offline:
+    made = [Tree([1, i], [Branch([5], [True])]) for i in range(number)]
+    return Offline(made, **{"batch_size": 4, "epochs": 2, "seed": 0} | more)  # type: ignore[arg-type]
+
+
+def test_an_epoch_shows_every_tree_once_in_an_order_of_its_own() -> None:
+    data = _offline(10)
+    assert (data.per_epoch, data.steps) == (3, 6)
+    seen = [[t.prompt[1] for t in data.batch(step).trees] for step in range(6)]
+    first, second = ([i for part in seen[a : a + 3] for i in part] for a in (0, 3))
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+    assert [len(s) for s in seen] == [4, 4, 2, 4, 4, 2]
+
+
+def test_a_batch_depends_on_its_step_alone() -> None:
+    assert _offline(10).batch(4).trees == _offline(10).batch(4).trees
+    assert _offline(10, seed=1).batch(0).trees != _offline(10).batch(0).trees
+    assert _offline(10, limit=5).steps == 5
+
+
+# ---- online ----
+
+
+class Echo:
+    """Answers every prompt with its last token, once, twice, ... and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int | None] = []
+
+    def generate(self, prompts: Sequence[list[int]], num_samples: int, sampling: Sampling) -> list[list[Sample]]:
+        self.seeds.append(sampling.seed)
+        return [
+            [Sample([p[-2]] * (k + 1), [-0.5] * (k + 1), finished=k < 2) for k in range(num_samples)] for p in prompts
+        ]
+
+
+def longer(prompts: Sequence[str], completions: Sequence[str], **columns: Sequence[object]) -> list[float | None]:
+    return [float(len(ids)) for ids in columns["completion_ids"]]  # type: ignore[arg-type]
+
+
+def _online(chat: Chat, rewards: Sequence[object], rollouts: Echo | None = None, **more: object) -> Online:
+    settings = RolloutSettings.model_validate({"group_size": 3, "prompts_per_step": 2, **more})
+    prompts = [Group(Prompt.of(text), columns={"answer": text}) for text in ("the cat", "a dog", "red moon")]
+    mean = bind(advantage, Named(name="group_mean", settings={"scale": "none"}))
+    return Online(prompts, chat, rollouts or Echo(), rewards, mean, settings, 0, 4)  # type: ignore[arg-type]
+
+
+def test_samples_become_trees_with_advantages_against_the_mean_of_the_group(chat: Chat) -> None:
+    batch = _online(chat, [("longer", 1.0, longer)]).batch(0)
+    assert [len(b.tokens) for b in batch.trees[0].branches] == [1, 2, 3]
+    assert batch.trees[0].feedback["advantages"] == [[-1.0], [0.0, 0.0], [1.0, 1.0, 1.0]]
+    assert batch.trees[0].branches[1].logprobs == [-0.5, -0.5]
+    assert batch.metrics["reward"] == 2.0
+    assert batch.metrics["reward_std"] == pytest.approx((2 / 3) ** 0.5)
+    assert batch.metrics["frac_reward_zero_std"] == 0.0
+    assert batch.metrics["completions/clipped_ratio"] == pytest.approx(1 / 3)
+    assert batch.policy_version == 0
+
+
+def test_rewards_are_weighted_and_added_and_a_cut_answer_pays(chat: Chat) -> None:
+    def two(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float]:
+        return [2.0] * len(completions)
+
+    online = _online(chat, [("longer", 1.0, longer), ("two", 0.5, two)], missing_end_penalty=10.0)
+    metrics = online.batch(0).metrics
+    assert metrics["reward"] == pytest.approx((2 + 3 + 4 - 10) / 3)
+    assert (metrics["rewards/longer/mean"], metrics["rewards/two/mean"]) == (2.0, 2.0)
+
+
+def test_an_answer_that_no_reward_speaks_of_is_not_trained_on(chat: Chat) -> None:
+    async def some(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float | None]:
+        return [None if i % 3 == 0 else float(i) for i in range(len(completions))]
+
+    tree = _online(chat, [("some", 1.0, some)]).batch(0).trees[0]
+    assert [any(b.mask) for b in tree.branches] == [False, True, True]
+    assert tree.feedback["advantages"] == [[0.0], [-0.5, -0.5], [0.5, 0.5, 0.5]]
+
+
+def test_columns_and_turns_of_the_prompt_reach_the_reward(chat: Chat) -> None:
+    seen = {}
+
+    def look(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float]:
+        seen.update(columns, prompts=prompts)
+        return [0.0] * len(completions)
+
+    _online(chat, [("look", 1.0, look)]).batch(0)
+    assert seen["answer"] == seen["prompts"]
+    assert len(set(seen["prompts"])) == 2  # type: ignore[call-overload]
+    assert seen["messages"][0] == [{"role": "user", "content": seen["prompts"][0]}]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("said", [[1.0], [float("nan")] * 6, ["good"] * 6, 3])
+def test_a_reward_that_answers_nonsense_is_named(chat: Chat, said: object) -> None:
+    with pytest.raises(TrainingError, match="reward `odd`"):
+        _online(chat, [("odd", 1.0, lambda prompts, completions, **columns: said)]).batch(0)
+
+
+def test_every_prompt_comes_before_any_comes_again_and_seeds_differ_by_step(chat: Chat) -> None:
+    echo = Echo()
+    online = _online(chat, [("longer", 1.0, longer)], echo)
+    prompts = [tuple(t.prompt) for step in range(3) for t in online.batch(step).trees]
+    assert len(set(prompts[:3])) == 3
+    assert len(set(prompts[3:])) == 3
+    assert len(set(echo.seeds)) == 3
+    again = Echo()
+    _online(chat, [("longer", 1.0, longer)], again).batch(1)
+    assert again.seeds == echo.seeds[1:2]
+
+
+def test_a_permutation_depends_on_seed_and_epoch_alone() -> None:
+    assert shuffled(5, 0, 0) == shuffled(5, 0, 0)
+    assert sorted(shuffled(5, 3, 1)) == list(range(5))
+    assert shuffled(50, 0, 0) != shuffled(50, 0, 1) != shuffled(50, 1, 0)

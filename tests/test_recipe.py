@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from truing import recipe
+from truing.errors import RecipeError
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_shipped_recipe_says_what_it_is_and_survives_being_written_and_read(name: str, tmp_path: Path) -> None:
+    shipped = recipe.load(name)
+    assert shipped.name == name
+    assert shipped.summary
+    assert "arXiv" in shipped.paper
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(recipe.dump(shipped))
+    assert recipe.load(file) == shipped
+
+
+def test_an_override_may_be_a_path_a_last_part_or_a_setting_of_a_term() -> None:
+    made = recipe.load("dpo", ["update.learning_rate=1e-4", "batch_size=8", "beta=0.3", "dpo.label_smoothing=0.1"])
+    assert made.update.learning_rate == 1e-4
+    assert made.update.batch_size == 8
+    assert made.objectives[0].settings == {"beta": 0.3, "label_smoothing": 0.1}
+
+
+def test_a_wrong_key_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(RecipeError, match=r"unknown key `lerning_rate`\n  Did you mean `learning_rate`\?"):
+        recipe.load("dpo", ["lerning_rate=1"])
+    with pytest.raises(RecipeError, match=r"dpo.yaml: unknown key `update.epoch`\n  Did you mean `epochs`\?"):
+        recipe.load("dpo", ["update.epoch=2"])
+
+
+def test_a_key_in_the_wrong_section_is_pointed_to_the_right_one(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("objectives: [sft]\ngroup_size: 4\n")
+    with pytest.raises(RecipeError, match=r"mine.yaml: unknown key `group_size`\n  Did you mean `rollouts.group_size`"):
+        recipe.load(file)
+
+
+def test_a_wrong_type_names_key_and_value() -> None:
+    with pytest.raises(RecipeError, match=r"update.epochs: .*integer.* \(found 'many'\)"):
+        recipe.load("dpo", ["epochs=many"])
+
+
+def test_a_group_of_one_has_no_baseline() -> None:
+    with pytest.raises(RecipeError, match="every advantage would be 0. Use group_size >= 2"):
+        recipe.load("grpo", ["group_size=1"])
+
+
+def test_rewards_without_rollouts_are_refused() -> None:
+    with pytest.raises(RecipeError, match="need `rollouts`"):
+        recipe.load("dpo", ["rewards=[length]"])
+
+
+def test_an_unknown_recipe_names_the_nearest_and_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no recipe `dpp`\n  Did you mean `dpo`"):
+        recipe.load("dpp")
+    with pytest.raises(RecipeError, match="no such file"):
+        recipe.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    with pytest.raises(RecipeError, match="odd.yaml"):
+        recipe.load(file)
+
+
+def test_a_recipe_is_not_code(tmp_path: Path) -> None:
+    file = tmp_path / "evil.yaml"
+    file.write_text("objectives: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(RecipeError, match="not YAML"):
+        recipe.load(file)
