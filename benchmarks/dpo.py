@@ -1,13 +1,15 @@
 """Truing against TRL, DPO: the same model, rows, precision, optimizer and batches; the same loss comes out.
 
-    python benchmarks/dpo.py                                   # sizes S and M
+    python benchmarks/dpo.py                                   # size S: ten minutes
+    python benchmarks/dpo.py --size M --steps 2                # half an hour, 16 GB (the peer's)
     python benchmarks/dpo.py --size S --sides truing truing-2048 trl trl-cached trl-defaults
     python benchmarks/dpo.py --size toy --sides truing --rounds 1 --steps 2 --batch 4
 
 Every run is a process of its own, one thread, and the sides take turns: A B A B. In each round both train on the same
 new rows in the same order, each its own usual way from text to a saved model. What is reported:
 
-- CPU seconds of a step, the median after the first, and of the whole process (imports, tokenising, saving);
+- CPU seconds of a step (median; the first, which also loads and tokenises, is left out) and of the whole process,
+  from the interpreter's start to the saved model; ratios are of all steps but the first together, and of processes;
 - the most memory that the process ever held (VmHWM);
 - useful tokens (prompt + response, the prompt once per response, no padding) per CPU second;
 - the limit: floating-point operations that the matrix products of the policy (forward, backward) and the reference
@@ -66,7 +68,7 @@ def is_ours(side: str) -> bool:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", nargs="+", choices=SIZES, default=["S", "M"])
+    parser.add_argument("--size", nargs="+", choices=SIZES, default=["S"])
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=["truing", "trl"])
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side")
     parser.add_argument("--steps", type=int, default=6, help="optimizer steps of a run; the first is warm-up")
@@ -149,6 +151,7 @@ def figures(side: str, result: dict[str, Any], size: Size, sums: Sequence[Any]) 
     ]
     return {
         "cpu_step": median(cpu),
+        "cpu_training": sum(cpu),
         "useful_tokens_per_second": median(rates),
         "share_of_limit": median(shares),
         **{
@@ -213,7 +216,7 @@ def table(made: dict[str, Any]) -> str:
         }
         if ours and len(sides) > 1:
             for key, header, form in (
-                ("cpu_step", "step against Truing", "{:.2f}x"),
+                ("cpu_training", "steps against Truing", "{:.2f}x"),
                 ("cpu_process", "process against Truing", "{:.2f}x"),
                 ("peak_megabytes", "memory against Truing", "{:.2f}x"),
             ):

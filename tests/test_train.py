@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from truing import recipe
+from truing import recipe, registry
 from truing.errors import RecipeError, TrainingError
 from truing.models.heads import load_reward_model
 from truing.models.loading import load_causal_lm
@@ -94,6 +94,49 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(name: str, toy_folder: Path
     assert resumed[0] == 7, "it goes on after the checkpoint of step 6"
     assert _same(tmp_path / "whole", tmp_path / "cut")
     assert [line["step"] for line in read_record(tmp_path / "cut")] == list(range(1, 11))
+
+
+def test_an_online_run_that_was_cut_ends_as_one_that_was_not(
+    toy_folder: Path, pairs: Path, prompts: Path, tmp_path: Path
+) -> None:
+    judge = train(_recipe("reward", toy_folder, pairs), tmp_path / "judge")
+    chosen = recipe.load(
+        "grpo",
+        {
+            "model.path": str(toy_folder), "data.train": str(prompts),
+            "rewards": [{"model": {"path": str(judge.model)}}],
+            "steps": 5, "save_every": 2, "group_size": 4, "prompts_per_step": 4, "max_new_tokens": 8,
+            "update.learning_rate": 1e-3, "passes": 2, "minibatches": 2,
+        },
+    )  # fmt: skip
+    train(chosen, tmp_path / "whole")
+
+    def cut(step: object) -> None:
+        if step.number == 3:  # type: ignore[attr-defined]
+            raise _Cut
+
+    with pytest.raises(_Cut):
+        train(chosen, tmp_path / "cut", watch=cut)
+    resumed = []
+    train(chosen, tmp_path / "cut", resume=True, watch=lambda step: resumed.append(step.number))
+    assert resumed == [3, 4, 5]
+    assert _same(tmp_path / "whole", tmp_path / "cut")
+    first = read_record(tmp_path / "whole")[0]
+    assert {"reward", "reward_std", "kl", "frac_reward_zero_std", "ratio", "completions/mean_length"} <= first.keys()
+
+
+def test_the_first_ratio_of_an_on_policy_step_is_one(toy_folder: Path, prompts: Path, tmp_path: Path) -> None:
+    @registry.reward
+    def length_of_answer(prompts: object, completions: list[str], **columns: object) -> list[float]:
+        return [float(len(c)) for c in completions]
+
+    overrides = {
+        "model.path": str(toy_folder), "data.train": str(prompts), "rewards": ["length_of_answer"], "steps": 3,
+        "max_new_tokens": 12, "prompts_per_step": 4, "update.learning_rate": 1e-3, "temperature": 0.7,
+    }  # fmt: skip
+    train(recipe.load("grpo", overrides), tmp_path / "run")
+    for line in read_record(tmp_path / "run"):
+        assert line["ratio"] == pytest.approx(1.0, abs=1e-5), "sampler and trainer agree on log-probabilities"
 
 
 def test_a_folder_with_a_run_is_not_overwritten(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:

@@ -28,7 +28,13 @@ __all__ = ["Settings", "quickstart"]
 SFT = {"learning_rate": 6e-4, "batch_size": 16, "epochs": 2, "weight_decay": 0.01}
 REWARD = {"learning_rate": 1e-3, "batch_size": 12, "bradley_terry.centering": 0.005, "warmup": 0.1}
 DPO = {"learning_rate": 3e-4, "batch_size": 8, "warmup": 0.1}
-GRPO = {"learning_rate": 5e-4, "warmup": 0.1, "max_new_tokens": MAX_NEW_TOKENS, "missing_end_penalty": 1.0}
+GRPO = {
+    "learning_rate": 5e-4,
+    "warmup": 0.1,
+    "reduction": "token",
+    "max_new_tokens": MAX_NEW_TOKENS,
+    "missing_end_penalty": 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,9 @@ class Settings:
 
     seed: int = 0
     demonstrations: int = 1600
-    preference_prompts: int = 700
+    preference_prompts: int = 1200
     samples_per_prompt: int = 4
-    grpo_steps: int = 16
+    grpo_steps: int = 24
     test_prompts: int = 500
 
 
