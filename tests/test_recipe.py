@@ -75,3 +75,14 @@ def test_a_recipe_is_not_code(tmp_path: Path) -> None:
     file.write_text("objectives: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(RecipeError, match="not YAML"):
         recipe.load(file)
+
+
+def test_a_reward_called_model_is_not_the_model() -> None:
+    named = {"rewards": [{"model": {"path": "judge"}}], "model.path": "policy"}
+    made = recipe.load("grpo", named)
+    assert made.model.path == "policy"
+    assert made.rewards[0].settings == {"path": "judge"}
+    changed = recipe.load("grpo", {**named, "rewards.model.path": "other", "objectives.ppo_clip.clip": 0.1})
+    assert changed.rewards[0].settings == {"path": "other"}
+    assert changed.objectives[0].settings["clip"] == 0.1
+    assert changed.model.path == "policy"

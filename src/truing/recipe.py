@@ -242,8 +242,8 @@ def names() -> list[str]:
 def load(source: str | Path, overrides: Mapping[str, Any] | Iterable[str] = ()) -> Recipe:
     """A recipe by shipped name or by path, with `key=value` overrides.
 
-    A key is a dotted path (`update.learning_rate`), or its last part where that is unambiguous (`learning_rate`,
-    `beta`). Values are YAML.
+    A key is a dotted path (`update.learning_rate`), a term's setting (`dpo.beta`, `rewards.model.path`), or its last
+    part where that is unambiguous (`learning_rate`, `beta`). Values are YAML.
     """
     text, where = _text(str(source))
     try:
@@ -376,8 +376,11 @@ def _named_terms(raw: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 
 def _set(raw: dict[str, Any], key: str, value: Any) -> None:
     terms = list(_named_terms(raw))
-    first, _, rest = key.partition(".")
-    for name, settings in terms:  # dpo.beta=0.2
+    section, _, inner = key.partition(".")
+    # dpo.beta, or objectives.dpo.beta; a section of the recipe (`model`) comes before a term of that name.
+    term = inner if section in ("objectives", "rewards", "advantage") else "" if section in Recipe.model_fields else key
+    first, _, rest = term.partition(".")
+    for name, settings in terms:
         if first == name and rest:
             settings[rest] = value
             return

@@ -92,7 +92,13 @@ class _Job:
 
     def train(self, name: str, recipe_name: str, model: Path, data: Path, overrides: dict[str, Any]) -> Path:
         """One training stage; the folder of its model."""
-        where = {"model.path": str(model), "data.train": str(data), "seed": self.settings.seed, "save_every": 25}
+        where = {
+            "model.path": str(model),
+            "data.train": str(data),
+            "seed": self.settings.seed,
+            "save_every": 25,
+            "evaluate_every": 50,
+        }
         chosen = recipe.load(recipe_name, where | overrides)
         folder = self.out / recipe_name
         if not (folder / "result.json").exists():

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from truing.models.adapters import reference, with_lora
+from truing.models.heads import reward_model_from
+from truing.models.policy import Policy
+from truing.tree import pack
+
+
+def test_log_probabilities_are_those_of_the_plain_model(toy: SimpleNamespace) -> None:
+    model, trees = toy.model("llama"), toy.trees()
+    packed = pack(trees)
+    streams = Policy(model).streams(packed, {"logprobs"}, {})
+    assert streams.keys() == {"logprobs"}, "only what somebody reads is made"
+    torch.testing.assert_close(streams["logprobs"], toy.plain_logprobs(model, trees), atol=1e-5, rtol=0)
+
+
+def test_entropies_come_with_log_probabilities_and_a_uniform_model_has_log_of_the_vocabulary(
+    toy: SimpleNamespace,
+) -> None:
+    model, packed = toy.model("llama"), pack(toy.trees())
+    with torch.no_grad():
+        model.get_output_embeddings().weight.zero_()
+    streams = Policy(model).streams(packed, {"entropies", "logprobs"}, {})
+    expected = torch.where(packed.mask, torch.tensor(61.0).log(), 0.0)
+    torch.testing.assert_close(streams["entropies"], expected)
+    torch.testing.assert_close(streams["logprobs"], -expected)
+
+
+def test_temperature_divides_the_logits_of_policy_and_reference(toy: SimpleNamespace) -> None:
+    model, packed = toy.model("llama"), pack(toy.trees())
+    halved = toy.model("llama")
+    halved.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        halved.get_output_embeddings().weight.mul_(0.5)
+    warm = Policy(model, reference=reference(model), temperature=2.0)
+    streams = warm.streams(packed, {"logprobs", "ref_logprobs"}, {})
+    expected = Policy(halved).streams(packed, {"logprobs"}, {})["logprobs"]
+    torch.testing.assert_close(streams["logprobs"], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(streams["ref_logprobs"], expected, atol=1e-5, rtol=0)
+    assert not streams["ref_logprobs"].requires_grad
+
+
+@pytest.mark.parametrize("adapters", [False, True])
+def test_the_reference_stays_where_the_policy_began(toy: SimpleNamespace, adapters: bool) -> None:
+    model, packed = toy.model("llama"), pack(toy.trees())
+    if adapters:
+        model = with_lora(model, r=2)
+    policy = Policy(model, reference=reference(model))
+    before = policy.streams(packed, {"logprobs", "ref_logprobs"}, {})
+    torch.testing.assert_close(before["logprobs"], before["ref_logprobs"], atol=1e-5, rtol=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    after = policy.streams(packed, {"logprobs", "ref_logprobs"}, {})
+    torch.testing.assert_close(after["ref_logprobs"], before["ref_logprobs"], atol=1e-5, rtol=0)
+    assert (after["logprobs"] - before["logprobs"]).abs().max() > 1e-3
+
+
+def test_given_reference_log_probabilities_are_not_made_again(toy: SimpleNamespace) -> None:
+    packed = pack(toy.trees())
+    given = torch.full(packed.mask.shape, -3.0)
+    streams = Policy(toy.model("llama")).streams(packed, {"ref_logprobs"}, {"ref_logprobs": given})
+    assert streams["ref_logprobs"] is given
+
+
+def test_a_reward_is_read_at_the_last_token_and_does_not_depend_on_the_neighbours(toy: SimpleNamespace) -> None:
+    trees = toy.trees()
+    policy = Policy(reward_model_from(toy.model("llama")))
+    together = policy.score(trees, 10_000)
+    alone = policy.score(trees, 1)
+    assert [len(row) for row in together] == [len(t.branches) for t in trees]
+    for a, b in zip(together, alone, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+    assert policy.streams(pack(trees), {"rewards"}, {})["rewards"].requires_grad

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from truing import recipe
+from truing.errors import DataError, RecipeError
+from truing.wire import check, wire
+
+
+def _load(tmp_path: Path, text: str, **overrides: object) -> recipe.Recipe:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    return recipe.load(file, {"model.path": "model", "data.train": "data.jsonl", **overrides})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("objectives: [ppo_clip]", "reads `advantages`, which only sampled responses have"),
+        ("objectives: [dpo]\nrollouts: {}\nrewards: [model]\nupdate: {steps: 1}", "setting `path`"),
+        ("objectives: [bradley_terry, sft]", "`rewards` and `logprobs` exclude each other"),
+        ("objectives: [sft]\nmodel: {lora: {dropout: 0.1}}", "model.lora.dropout must be 0"),
+        ("objectives: [sft]\nrollouts: {}\nupdate: {steps: 1}", "nothing says which are good"),
+    ],
+)
+def test_what_cannot_mean_anything_is_refused_before_anything_is_loaded(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        check(_load(tmp_path, text))
+
+
+def test_a_preference_objective_cannot_read_rollouts(tmp_path: Path) -> None:
+    text = "objectives: [dpo]\nrollouts: {}\nrewards: [{model: {path: judge}}]\nupdate: {steps: 1}"
+    with pytest.raises(RecipeError, match="reads `chosen`, which rollouts do not have yet"):
+        check(_load(tmp_path, text))
+
+
+def test_model_and_data_have_to_be_given() -> None:
+    with pytest.raises(RecipeError, match="`model.path` is not given\n  Give --model"):
+        check(recipe.load("sft"))
+
+
+def _wire(name: str, model: Path, data: Path, **more: object):  # type: ignore[no-untyped-def]
+    return wire(recipe.load(name, {"model.path": str(model), "data.train": str(data), **more}))
+
+
+def test_only_what_somebody_reads_is_made(toy_folder: Path, pairs: Path) -> None:
+    assert _wire("sft", toy_folder, pairs).policy.reference is None
+    dpo = _wire("dpo", toy_folder, pairs)
+    assert dpo.policy.reference is not None
+    assert not dpo.is_reward_model
+    assert _wire("reward", toy_folder, pairs).is_reward_model
+
+
+def test_a_share_is_held_out_and_the_same_share_every_time(toy_folder: Path, pairs: Path) -> None:
+    first, again = (_wire("dpo", toy_folder, pairs, validation_share=0.25) for _ in range(2))
+    assert len(first.heldout) == 10
+    assert len(first.experience.trees) == 30
+    assert [t.prompt for t in first.heldout] == [t.prompt for t in again.heldout]
+    assert not any(t in first.experience.trees for t in first.heldout)
+    other = _wire("dpo", toy_folder, pairs, validation_share=0.25, seed=1)
+    assert [t.prompt for t in first.heldout] != [t.prompt for t in other.heldout]
+
+
+def test_a_validation_file_is_read_whole_and_nothing_is_held_out(toy_folder: Path, pairs: Path) -> None:
+    run = _wire("dpo", toy_folder, pairs, **{"data.validation": str(pairs)})
+    assert (len(run.heldout), len(run.experience.trees)) == (40, 40)
+
+
+def test_skipped_rows_are_counted_in_the_notes(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text(pairs.read_text() + "not json\n")
+    with pytest.raises(DataError, match="bad.jsonl:41"):
+        _wire("dpo", toy_folder, file)
+    notes = _wire("dpo", toy_folder, file, skip_bad=True).notes
+    assert any("1 rows of" in note and "bad.jsonl:41" in note for note in notes)
+
+
+def test_what_was_cut_is_in_the_notes_and_dropping_everything_is_an_error(toy_folder: Path, pairs: Path) -> None:
+    notes = _wire("dpo", toy_folder, pairs, max_response_tokens=3).notes
+    assert any("responses cut to 3 tokens" in note for note in notes)
+    with pytest.raises(DataError, match="no group is left to train on"):
+        _wire("dpo", toy_folder, pairs, max_response_tokens=1, truncation="drop")
