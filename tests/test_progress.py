@@ -83,6 +83,13 @@ def test_work_that_breaks_off_says_how_far_it_came_and_where_its_results_are() -
     assert "dpo  stopped: step 4 of 9 in 0:00\nresults: runs/dpo\n" in file.getvalue()
 
 
+def test_work_that_never_began_leaves_the_word_to_the_error() -> None:
+    file, console = log()
+    with pytest.raises(ZeroDivisionError), Progress("dpo", 9, results="runs/dpo", console=console):
+        raise ZeroDivisionError
+    assert file.getvalue() == ""
+
+
 def test_a_terminal_gets_a_bar_with_metrics_that_ends_in_the_same_line() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, force_interactive=True, width=120, color_system=None)

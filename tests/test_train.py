@@ -39,6 +39,15 @@ def test_sft_learns_and_leaves_a_plain_folder(toy_folder: Path, demonstrations: 
     assert any("chat template" in note for note in result.notes)
 
 
+def test_notes_are_heard_before_the_first_step(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    chosen = _recipe("sft", toy_folder, pairs, steps=1, max_response_tokens=3)
+    train(chosen, tmp_path / "run", watch=lambda step: said.append("step"), hear=said.append)
+    assert said[-1] == "step"
+    assert said.count("step") == 1
+    assert any("responses cut to 3 tokens" in note for note in said)
+
+
 def test_dpo_prefers_what_was_preferred(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:
     train(_recipe("dpo", toy_folder, pairs, epochs=4), tmp_path / "run")
     record = read_record(tmp_path / "run")

@@ -33,8 +33,8 @@ def texts(files: Sequence[Path]) -> Iterator[str]:
     """What is said in the files, turn by turn."""
     for file in files:
         for group in feedback.read(file, skip_bad=True):
-            for turns in (group.prompt, *group.responses):
-                yield from (message.content for message in turns.messages)
+            messages = [*group.prompt.messages, *(m for response in group.responses for m in response.messages)]
+            yield from (message.content for message in messages)
 
 
 def build_tokenizer(corpus: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -52,7 +52,7 @@ def build_tokenizer(corpus: Iterator[str], vocabulary: int) -> PreTrainedTokeniz
         show_progress=False,
     )
     bpe.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         pad_token="<pad>",
         bos_token="<bos>",

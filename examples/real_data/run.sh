@@ -28,11 +28,11 @@ small=(--set max_prompt_tokens=128 --set max_response_tokens=128 --resume)
 say_and_do "$truing" feedback stats "$alpaca" --skip-bad
 say_and_do "$truing" feedback stats "$train"
 
-[ -e "$out/base/model.safetensors" ] || say_and_do "$python" "$here/prepare.py" "$alpaca" "$data"/hh_rlhf/*.train.jsonl.gz \
-    --out "$out/base"
+[ -e "$out/base/model.safetensors" ] ||
+    say_and_do "$python" "$here/prepare.py" "$alpaca" "$data"/hh_rlhf/*.train.jsonl.gz --out "$out/base"
 
 say_and_do "$truing" train sft --model "$out/base" --data "$alpaca" --out "$out/sft" "${small[@]}" \
-    --set skip_bad=true --set batch_size=4 --set epochs=2 --set learning_rate=1e-3 --set evaluate_every=100
+    --skip-bad --set batch_size=4 --set epochs=2 --set learning_rate=1e-3 --set evaluate_every=100
 
 say_and_do "$truing" train reward --model "$out/sft" --data "$train" --out "$out/reward" "${small[@]}" \
     --set validation="$test" --set batch_size=8 --set learning_rate=3e-4 --set evaluate_every=100

@@ -58,6 +58,7 @@ def train(
     ] = None,
     settings: Set = None,
     use: Use = None,
+    skip_bad: SkipBad = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a model with a recipe."""
@@ -72,6 +73,8 @@ def train(
         overrides["model.path"] = model
     if data:
         overrides["data.train"] = data
+    if skip_bad:
+        overrides["data.skip_bad"] = True
     if reward:
         overrides["rewards"] = [{"model": {"path": r}} if Path(r).is_dir() else r for r in reward]
     chosen = recipes.load(recipe, overrides | recipes.assignments(settings or []))
@@ -80,9 +83,8 @@ def train(
 
     _quiet()
     with Progress(f"{chosen.name} → {out}") as progress:
-        result = run(chosen, out, resume=resume, watch=progress.step)
-    for note in result.notes:
-        _say(f"note: {note}")
+        # Before the first step: who hears that half of the prompts are cut may not want to wait for the rest.
+        result = run(chosen, out, resume=resume, watch=progress.step, hear=lambda note: progress.note(f"note: {note}"))
     _say(f"model: {result.model}")
     _say(f"record: {out / 'record.jsonl'}")
 
@@ -147,6 +149,21 @@ def quickstart(
     from truing.quickstart import quickstart as run
 
     page = run(out, Settings(seed=seed), resume=resume)
+    _say(f"report: {page}")
+
+
+@app.command("compare-methods")
+def compare_methods(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the comparison.")] = Path("comparison"),
+    method: Annotated[list[str] | None, typer.Option("--method", help="A recipe; all offline ones by default.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from 0.")] = 3,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the comparison in --out.")] = False,
+) -> None:
+    """Train every offline method on the same preferences of the embedded world and judge them: one table, one plot."""
+    _quiet()
+    from truing.quickstart.compare import compare_methods as run
+
+    page = run(out, method, seeds=range(seeds), resume=resume)
     _say(f"report: {page}")
 
 

@@ -28,6 +28,7 @@ _TABLE = (
     Stream("entropies", "rows tokens", "policy", "entropy of the policy's next-token distribution, nats"),
     Stream("values", "rows tokens", "policy", "value head at the state before each response token"),
     Stream("rewards", "rows", "policy or rewards", "of each response: by the reward head in training, else given"),
+    Stream("token_rewards", "rows tokens", "policy", "what the reward head says at every trained token"),
     # made by a frozen model
     Stream("ref_logprobs", "rows tokens", "reference", "log π_ref(token | before), under the frozen reference"),
     # made when the responses were sampled
@@ -35,6 +36,10 @@ _TABLE = (
     Stream("finished", "rows", "rollouts", "bool: the response ended by itself and was not cut at the limit"),
     Stream("advantages", "rows tokens", "advantages", "how much better than expected each token was"),
     Stream("returns", "rows tokens", "advantages", "what the value head should have said"),
+    # one number for the whole batch, made before the gradient (`statistics.py`)
+    Stream("mismatched_log_ratio", "", "statistics", "mean of Σ log π/π_ref of responses put after another prompt"),
+    Stream("desirable_log_ratio", "", "statistics", "mean of Σ log π/π_ref of responses labelled 1"),
+    Stream("undesirable_log_ratio", "", "statistics", "mean of Σ log π/π_ref of responses labelled 0"),
     # read off the batch
     Stream("mask", "rows tokens", "data", "bool: tokens that are trained on (the assistant's)"),
     Stream("groups", "rows", "data", "index of the group that each response belongs to"),
@@ -49,6 +54,12 @@ _TABLE = (
     Stream("ranks", "rows", "data", "place in the group, 1 = best, equal = tie, 0 = unranked"),
     Stream("scores", "rows", "data", "score given to each response; NaN where none was given"),
     Stream("labels", "rows", "data", "1 thumbs up, 0 thumbs down, -1 nothing said"),
+    Stream(
+        "step_labels",
+        "rows tokens",
+        "data",
+        "at the token that ends a step the probability that it is right: 1 right, 0.5 neutral, 0 wrong; NaN elsewhere",
+    ),
 )
 
 STREAMS: dict[str, Stream] = {stream.name: stream for stream in _TABLE}

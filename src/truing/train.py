@@ -77,9 +77,14 @@ def loop(experience: Experience, updater: Updater, start: int = 0) -> Iterator[S
 
 
 def train(
-    recipe: Recipe, out: Path, *, resume: bool = False, watch: Callable[[Step], None] = lambda step: None
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    watch: Callable[[Step], None] = lambda step: None,
+    hear: Callable[[str], None] = lambda note: None,
 ) -> Result:
-    """Run a recipe into a folder. `watch` sees every step.
+    """Run a recipe into a folder. `watch` sees every step; `hear` gets each of the run's notes before the first one.
 
     With `resume` a run that was cut goes on from its newest checkpoint and ends with the same weights, bit for bit, as
     one that was not; a finished run is returned as it is. `RecipeError` for a folder that holds another run.
@@ -89,6 +94,8 @@ def train(
         return _finished(out)
     began = time.perf_counter()
     run = wire(recipe)
+    for note in run.notes:
+        hear(note)
     out.mkdir(parents=True, exist_ok=True)
     replace_text(out / "recipe.yaml", dump(recipe))
     checkpoints = out / "checkpoints"
@@ -152,7 +159,7 @@ def _claim(recipe: Recipe, out: Path, resume: bool) -> None:
         raise RecipeError(
             f"the run in this folder was made with another recipe: {odd}",
             where=str(out),
-            remedy="Resume with the settings it began with, or choose another --out.",
+            remedy=f"Resume it with its own: truing train {file} --out {out} --resume; or choose another --out.",
         )
 
 

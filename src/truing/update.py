@@ -21,6 +21,7 @@ from truing.errors import TrainingError
 from truing.models.policy import Policy
 from truing.recipe import UpdateSettings
 from truing.reduce import Term, Weighing, weigh
+from truing.statistics import STATISTICS
 from truing.streams import STREAMS
 from truing.tree import Packed, Tree, budgeted, pack
 
@@ -61,7 +62,9 @@ class Loss:
 
     @property
     def reads(self) -> set[str]:
-        return {name for term in self.terms for name in term.reads}
+        """The streams of all terms, and those that their statistics are made of."""
+        direct = {name for term in self.terms for name in term.reads}
+        return direct.union(*(STATISTICS[name].reads for name in direct & STATISTICS.keys()))
 
     def counts(self, parts: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
         """What each term will be divided by, over all micro-batches."""
@@ -77,7 +80,7 @@ class Loss:
 
     def part(self, streams: Mapping[str, Tensor], counts: Sequence[Tensor], totals: Totals) -> Tensor:
         """This micro-batch's share of the loss; what is to be logged is added to `totals`."""
-        share = streams["logprobs"].new_zeros(()) if "logprobs" in streams else streams["rewards"].new_zeros(())
+        share = torch.zeros((), device=streams["mask"].device)
         for bound, count in zip(self.terms, counts, strict=True):
             term: Term = bound.call(streams)
             weights = self._weigh(term, streams).weights
@@ -100,18 +103,19 @@ class Totals:
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, term: Term) -> None:
-        number = int(term.mask.sum())
         for name, metric in term.metrics.items():
-            self.sums[name] += float(torch.where(term.mask, metric, 0.0).sum())
-            self.counts[name] += number
+            meant = term.mask & ~metric.isnan()
+            self.sums[name] += float(torch.where(meant, metric, 0.0).sum())
+            self.counts[name] += int(meant.sum())
 
     def metrics(self) -> dict[str, float]:
-        return {**self.losses, **{name: value / max(1, self.counts[name]) for name, value in self.sums.items()}}
+        means = {name: value / self.counts[name] for name, value in self.sums.items() if self.counts[name]}
+        return {**self.losses, **means}
 
 
 def _zeros(streams: Mapping[str, Tensor], reads: set[str]) -> dict[str, Tensor]:
     rows, tokens = streams["mask"].shape
-    shapes = {"rows tokens": (rows, tokens), "rows": (rows,)}
+    shapes: dict[str, tuple[int, ...]] = {"rows tokens": (rows, tokens), "rows": (rows,), "": ()}
     return {
         name: torch.zeros(shapes[STREAMS[name].shape], device=streams["mask"].device)
         for name in reads
@@ -146,8 +150,10 @@ class Updater:
         with torch.no_grad():
             parts = self._parts(trees)
             counts = self.loss.counts([streams for _, streams in parts])
-            for packed, streams in parts:
-                self.loss.part(self.policy.streams(packed, self.loss.reads, streams), counts, totals)
+            statistics = self._statistics(trees)
+            for packed, data in parts:
+                streams = self.policy.streams(packed, self.loss.reads, data | statistics)
+                self.loss.part(streams, counts, totals)
         return totals.metrics()
 
     def _minibatches(self, batch: Batch, step: int) -> Iterator[list[Tree]]:
@@ -169,12 +175,28 @@ class Updater:
             made.append((packed, data_streams(chosen, packed)))
         return made
 
+    def _statistics(self, trees: Sequence[Tree]) -> dict[str, Tensor]:
+        """The statistics that some objective reads, over the whole batch."""
+        made: dict[str, Tensor] = {}
+        for name in sorted(self.loss.reads & STATISTICS.keys()):
+            statistic = STATISTICS[name]
+            total, number = 0.0, 0.0
+            with torch.no_grad():
+                for packed, data in self._parts(statistic.trees(trees)):
+                    streams = self.policy.streams(packed, statistic.reads, data, autocast=self.settings.autocast)
+                    values, mask = statistic.values(streams)
+                    total += float(values.masked_fill(~mask, 0.0).sum())
+                    number += float(mask.sum())
+            made[name] = torch.tensor(total / max(1.0, number), device=self.policy.device)
+        return made
+
     def _optimize(self, trees: Sequence[Tree], step: int) -> dict[str, float]:
         parts = self._parts(trees)
         counts = self.loss.counts([streams for _, streams in parts])
         totals = Totals()
+        statistics = self._statistics(trees)
         for packed, data in parts:
-            streams = self.policy.streams(packed, self.loss.reads, data, autocast=self.settings.autocast)
+            streams = self.policy.streams(packed, self.loss.reads, data | statistics, autocast=self.settings.autocast)
             self.loss.part(streams, counts, totals).backward()  # type: ignore[no-untyped-call]
         trained = [p for p in self.policy.model.parameters() if p.requires_grad]
         norm = float(nn.utils.clip_grad_norm_(trained, self.settings.max_grad_norm))

@@ -145,7 +145,8 @@ def _read(recipe: Recipe, notes: list[str]) -> tuple[list[Located], list[Located
         on_bad = skipped.append if data.skip_bad else refuse
         found = list(feedback.located(source, format=data.format, on_bad=on_bad))
         if skipped:
-            notes.append(f"{len(skipped)} rows of {source} skipped as unreadable; the first: {skipped[0]}")
+            first = f"{skipped[0].where}: {skipped[0].found}"
+            notes.append(f"{len(skipped)} rows of {source} skipped as unreadable; the first: {first}")
         if not found:
             raise DataError("no usable row", where=source, remedy="`truing feedback check FILE` says what is in it.")
         return found

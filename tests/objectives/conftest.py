@@ -47,6 +47,9 @@ class Batches:
             "advantages": normal(rows, TOKENS),
             "returns": normal(rows, TOKENS),
             "rewards": normal(rows),
+            "mismatched_log_ratio": normal().abs(),
+            "desirable_log_ratio": normal(),
+            "undesirable_log_ratio": normal(),
             "scores": normal(rows),
             "finished": uniform(rows) < 0.5,
             "demonstrations": uniform(rows) < 0.6,
@@ -72,7 +75,9 @@ class Batches:
         new_group[torch.tensor(groups)] = torch.arange(len(groups))
         pairs = (new_row[streams["chosen"]] >= 0).nonzero()[:, 0]
         pairs = pairs.flip(0) if reverse_rows else pairs
-        out = {n: s[pairs if STREAMS[n].shape == "pairs" else rows] for n, s in streams.items()}
+        index = {"pairs": pairs, "rows": rows, "rows tokens": rows}
+        # A number about the whole batch stays what it is.
+        out = {n: s[index[STREAMS[n].shape]] if STREAMS[n].shape else s for n, s in streams.items()}
         out |= {n: new_row[out[n]] for n in ("chosen", "rejected")}
         out["groups"] = new_group[out["groups"]]
         return out

@@ -32,7 +32,7 @@ TITLES = {
     "logps": "Log-probability",
     "reward": "Reward",
     "reward_std": "Spread of rewards",
-    "kl": "KL from the reference",
+    "kl": "KL from the reference, per token",
     "entropy": "Entropy",
     "grad_norm": "Gradient norm",
     "completions/mean_length": "Answer length, tokens",
@@ -94,10 +94,12 @@ class _Columns:
     kl: bool
     words: bool
     rates: list[str]
+    figures: list[str]
 
     @property
     def count(self) -> int:
-        return 1 + self.utility + 2 * self.win_rate + self.kl + self.words + len(self.rates)
+        measured = self.utility + 2 * self.win_rate + self.kl + self.words
+        return 1 + measured + len(self.rates) + len(self.figures)
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> _Columns:
@@ -107,6 +109,7 @@ class _Columns:
             kl=any(row.kl is not None for row in rows),
             words=any(row.words is not None for row in rows),
             rates=list(dict.fromkeys(name for row in rows for name in row.rates)),
+            figures=list(dict.fromkeys(name for row in rows for name in row.figures)),
         )
 
 

@@ -63,8 +63,9 @@ class Row:
     """One model on the held-out prompts; None is what was not measured.
 
     `utility` is the judge's score, `win_rate` is against the baseline, `kl` from the baseline in nats a response,
-    `rates` are shares of answers by name. `setting` says how these answers were made ("greedy", "new items"): models
-    are compared within one, and headline and charts speak of the report's first.
+    `rates` are shares of answers by name, `figures` plain numbers by name (seconds, megabytes). `setting` says how
+    these answers were made ("greedy", "new items"): models are compared within one, and headline and charts speak of
+    the report's first.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Row:
     words: float | None = None
     rates: Mapping[str, Interval] = field(default_factory=dict)
     setting: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

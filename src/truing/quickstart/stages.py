@@ -21,7 +21,7 @@ from truing.quickstart.page import page
 from truing.record import replace_text
 from truing.train import train
 
-__all__ = ["Settings", "quickstart"]
+__all__ = ["Job", "Settings", "claim", "quickstart"]
 
 # What differs from the shipped recipes, which are set for models of billions of parameters: one of 0.8 million wants
 # learning rates about a thousand times as large. Chosen on the world's `dev` prompts.
@@ -57,8 +57,8 @@ def quickstart(out: Path, settings: Settings | None = None, *, resume: bool = Fa
     settings = settings or Settings()
     # At this size threads wait for one another longer than they work.
     torch.set_num_threads(1)
-    _claim(out, settings, resume)
-    job = _Job(out, settings)
+    claim(out, settings, resume)
+    job = Job(out, settings)
     data = job.data()
     sft = job.train("SFT", "sft", lab.base_path(), data / "demonstrations.jsonl", SFT)
     preferences = job.preferences(sft)
@@ -70,7 +70,7 @@ def quickstart(out: Path, settings: Settings | None = None, *, resume: bool = Fa
     return page(out)
 
 
-class _Job:
+class Job:
     """The stages; how long each took is kept in `seconds.json`."""
 
     def __init__(self, out: Path, settings: Settings) -> None:
@@ -163,12 +163,12 @@ class _Job:
         self._took("evaluation", began)
 
     def _took(self, name: str, began: float) -> None:
-        # Added, not set: a stage that was cut and continued took both times.
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+        # Of the process that finished the stage: what a killed one spent on it is not known.
+        self.seconds[name] = time.perf_counter() - began
         replace_text(self.out / "seconds.json", json.dumps(self.seconds))
 
 
-def _claim(out: Path, settings: Settings, resume: bool) -> None:
+def claim(out: Path, settings: Settings, resume: bool) -> None:
     file = out / "quickstart.json"
     if file.exists():
         held = Settings(**json.loads(file.read_text()))

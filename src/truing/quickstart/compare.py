@@ -1,0 +1,205 @@
+"""Every offline method on the same preferences of the embedded world, with the same budget.
+
+For each seed: SFT once, preferences once; then each method trains one epoch on the same groups, in a process of its
+own so that its peak memory is its own. The answers to held-out prompts are sampled with one seed and judged by the
+hidden judge. Settings are the recipes' own but for what a model of 0.8 million parameters needs (`COMMON`, `OWN`); no
+method was tuned further, so a difference of a few points says little about the methods at their best.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from truing import lab, recipe, registry
+from truing.bind import bind
+from truing.errors import TruingError
+from truing.evaluate import intervals
+from truing.evaluate.report import Report, Row, Stage, environment, write_report
+from truing.evaluate.winrate import win_rate
+from truing.feedback.convert import convert
+from truing.progress import Progress
+from truing.quickstart.answers import Speaker, kl
+from truing.quickstart.stages import SFT, Job, Settings, claim
+from truing.record import replace_text
+from truing.train import train
+
+__all__ = ["compare_methods", "methods"]
+
+COMMON = {"learning_rate": 3e-4, "batch_size": 8, "warmup": 0.1, "epochs": 1}
+OWN: dict[str, dict[str, Any]] = {}
+"""What one method needs besides, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One method, one seed."""
+
+    method: str
+    seed: int
+    utilities: list[float]
+    kl: float
+    words: float
+    seconds: float
+    megabytes: float
+
+
+def methods() -> list[str]:
+    """The shipped offline recipes that train a policy, SFT on the best answers among them."""
+    found = []
+    for name in recipe.names():
+        loaded = recipe.load(name)
+        reads = {stream for term in loaded.objectives for stream in bind(registry.objective, term).reads}
+        if not loaded.online and "logprobs" in reads:
+            found.append(name)
+    return found
+
+
+def compare_methods(
+    out: Path, names: Sequence[str] | None = None, *, seeds: Sequence[int] = (0, 1, 2), resume: bool = False
+) -> Path:
+    """Run everything into `out`; the path of `report.html`. What is measured already is not measured again."""
+    torch.set_num_threads(1)
+    chosen = list(names or methods())
+    rows: list[Measured] = []
+    refused: dict[str, str] = {}
+    with Progress("methods", len(chosen) * len(seeds), unit="run") as progress:
+        for turn, seed in enumerate(seeds):
+            job, settings = _prepared(out / f"seed-{seed}", seed, resume)
+            for number, name in enumerate(chosen, 1):
+                measured = _measured(job, settings, name, refused)
+                if measured is not None:
+                    rows.append(measured)
+                progress.update(turn * len(chosen) + number)
+    return _report(out, rows, refused, seeds)
+
+
+def _prepared(out: Path, seed: int, resume: bool) -> tuple[Job, Settings]:
+    settings = replace(Settings(), seed=seed)
+    claim(out, settings, resume)
+    job = Job(out, settings)
+    data = job.data()
+    sft = job.train("SFT", "sft", lab.base_path(), data / "demonstrations.jsonl", SFT)
+    preferences = job.preferences(sft)
+    labels = data / "labels.jsonl"
+    if not labels.exists():
+        convert(preferences, labels, to="labels")
+    return job, settings
+
+
+def _data_for(job: Job, name: str) -> Path:
+    """Rankings, or thumbs made of them: the best of a group up, the worst down."""
+    reads = {s for term in recipe.load(name).objectives for s in bind(registry.objective, term).reads}
+    return job.out / "data" / ("labels.jsonl" if "labels" in reads else "preferences.jsonl")
+
+
+def _measured(job: Job, settings: Settings, name: str, refused: dict[str, str]) -> Measured | None:
+    file = job.out / "measured" / f"{name}.json"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        # spawn, not fork: a child of this process would inherit its memory and report it as its own.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found = pool.apply(_one, (job.out, settings, name))
+        replace_text(file, json.dumps(found))
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if "refused" in found:
+        refused[name] = found["refused"]
+        return None
+    return Measured(**found)
+
+
+def _one(out: Path, settings: Settings, name: str) -> dict[str, Any]:
+    """Train and judge one method; what a recipe refuses is reported, not raised."""
+    torch.set_num_threads(1)
+    job = Job(out, settings)
+    sft = out / "sft" / "model"
+    try:
+        chosen = recipe.load(
+            name,
+            {"model.path": str(sft), "data.train": str(_data_for(job, name)), "seed": settings.seed}
+            | COMMON
+            | OWN.get(name, {}),
+        )
+        result = train(chosen, out / "methods" / name, resume=True)
+    except TruingError as error:
+        return {"refused": str(error)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    groups = lab.prompts("test", settings.test_prompts, seed=0)
+    speaker = Speaker(result.model)
+    samples = [row[0] for row in speaker.answer(groups, 1, temperature=1.0, seed=7)]
+    texts = [speaker.text(s) for s in samples]
+    utilities = [
+        lab.utility(lab.request_of(g), text, s.finished) for g, text, s in zip(groups, texts, samples, strict=True)
+    ]
+    measured = Measured(
+        name,
+        settings.seed,
+        utilities,
+        statistics.fmean(kl(speaker, Speaker(sft), groups, samples)),
+        statistics.fmean(len(t.split()) for t in texts),
+        result.seconds,
+        peak,
+    )
+    return asdict(measured)
+
+
+def _sft_utilities(out: Path, seed: int) -> list[float]:
+    settings = replace(Settings(), seed=seed)
+    file = out / f"seed-{seed}" / "sft-utilities.json"
+    if not file.exists():
+        groups = lab.prompts("test", settings.test_prompts, seed=0)
+        speaker = Speaker(out / f"seed-{seed}" / "sft" / "model")
+        samples = [row[0] for row in speaker.answer(groups, 1, temperature=1.0, seed=7)]
+        scores = [
+            lab.utility(lab.request_of(g), speaker.text(s), s.finished) for g, s in zip(groups, samples, strict=True)
+        ]
+        replace_text(file, json.dumps(scores))
+    found: list[float] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _report(out: Path, rows: Sequence[Measured], refused: dict[str, str], seeds: Sequence[int]) -> Path:
+    baseline = {seed: _sft_utilities(out, seed) for seed in seeds}
+    everything = [u for seed in seeds for u in baseline[seed]]
+    table = [Row("SFT", utility=intervals.mean(everything))]
+    for name in dict.fromkeys(row.method for row in rows):
+        mine = [row for row in rows if row.method == name]
+        ours = [u for row in mine for u in row.utilities]
+        theirs = [u for row in mine for u in baseline[row.seed]]
+        table.append(
+            Row(
+                name,
+                utility=intervals.mean(ours),
+                win_rate=win_rate(ours, theirs),
+                kl=statistics.fmean(row.kl for row in mine),
+                words=statistics.fmean(row.words for row in mine),
+                figures={
+                    "seconds": statistics.fmean(row.seconds for row in mine),
+                    "peak MB": max(row.megabytes for row in mine),
+                },
+            )
+        )
+    left_out = "".join(f" Left out: {name} ({why.splitlines()[0]})." for name, why in refused.items())
+    report = Report(
+        title="Offline methods on the embedded world",
+        summary=(
+            f"Each method trains one epoch on the same {Settings().preference_prompts} ranked groups, from the same "
+            f"SFT model, {len(seeds)} seed(s). Prompts of all seeds are pooled: the intervals speak of prompts, not of "
+            "seeds. Learning rate and batch are the same for all, and none was tuned further: differences of a few "
+            f"points say little.{left_out}"
+        ),
+        evaluation=[table[0], *sorted(table[1:], key=lambda r: -(r.win_rate.rate if r.win_rate else 0.0))],
+        stages=[Stage(name, recipe.load(name).summary, seconds=None) for name in dict.fromkeys(r.method for r in rows)],
+        environment=environment(seeds[0], threads=1, seeds=len(seeds)),
+        reproduce=["truing compare-methods"],
+    )
+    return write_report(report, out)
