@@ -3,6 +3,7 @@
 docs/cli.md        what `truing VERB --help` prints
 docs/settings.md   every setting of a recipe, every objective, advantage and reward with its settings
 docs/streams.md    every stream
+docs/feedback.md   which recipe reads which kind of feedback, and which conversions lead to it
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ import typer.main
 from pydantic import BaseModel
 
 from truing import recipe, registry
+from truing.bind import bind
 from truing.cli import app
+from truing.errors import DataError
+from truing.experience import FEEDBACK
+from truing.feedback.convert import KINDS, Options
+from truing.group import Critique, Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.streams import STREAMS
+from truing.update import Loss
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py (`make docs`). -->\n\n"
@@ -77,7 +84,59 @@ def streams_page() -> str:
     return f"{NOTE}{head}{rows}"
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page, "streams.md": streams_page}
+def feedback_page() -> str:
+    """Kinds of feedback against recipes and conversions, found by trying."""
+    needs: dict[str, list[str]] = {}
+    for name in recipe.names():
+        made = recipe.load(name)
+        if not made.online:
+            reads = Loss([bind(registry.objective, named) for named in made.objectives], made.reduction).reads
+            called = sorted({called for stream, (_, called) in FEEDBACK.items() if stream in reads})
+            needs.setdefault(", ".join(called), []).append(name)
+
+    def direct(group: Group) -> list[str]:
+        said = {called for kind, called in FEEDBACK.values() if group.said(kind)}
+        return [name for called, names in needs.items() if called and set(called.split(", ")) <= said for name in names]
+
+    def targets(group: Group) -> list[str]:
+        found = []
+        for name, kind in KINDS.items():
+            try:
+                found += [name] if kind.make(group, Options(threshold=3.0)) else []
+            except DataError:
+                continue
+        return found
+
+    three = tuple(Response.of(text) for text in "abc")
+    samples = {
+        "demonstrations": Group(Prompt.of("?"), three[:1]),
+        "pairs": Group(Prompt.of("?"), three[:2], (Ranking.pair(),)),
+        "rankings": Group(Prompt.of("?"), three, (Ranking((2, 1, 2)),)),
+        "scores": Group(Prompt.of("?"), three, (Scores({"overall": (1.0, 5.0, 3.0)}),)),
+        "thumbs": Group(Prompt.of("?"), three[:2], (Labels((True, False)),)),
+        "marks on steps": Group(Prompt.of("?"), (Response.of_steps(["a", "b"]),), (StepLabels(((1, 1),)),)),
+        "critiques with an edit": Group(Prompt.of("?"), three[:1], (Critique(("why",), (three[1],)),)),
+    }
+    imitating = ", ".join(f"`{name}`" for name in needs[""])
+    lines = [
+        NOTE,
+        "# Feedback and the recipes that read it\n\n",
+        "What a file says decides what it trains. Any other recipe refuses it and names the conversion that helps,\n",
+        "`truing feedback convert FILE --to KIND`. `tests/test_matrix.py` tries all recipes on all kinds of file.\n\n",
+        f"{imitating} reads any file with responses and imitates those that nobody put below another.\n\n",
+        "| a file of | trains | converts to |\n|---|---|---|\n",
+    ]
+    for kind, group in samples.items():
+        cells = [", ".join(f"`{name}`" for name in names) or "—" for names in (direct(group), targets(group))]
+        lines.append(f"| {kind} | {cells[0]} | {cells[1]} |\n")
+    lines.append(
+        "\nPairs and rankings of single responses with thumbs or scores come of those that share a prompt. Thumbs of "
+        "scores need\na `scale` in the data, or `--threshold`.\n"
+    )
+    return "".join(lines)
+
+
+PAGES = {"cli.md": cli_page, "settings.md": settings_page, "streams.md": streams_page, "feedback.md": feedback_page}
 
 
 if __name__ == "__main__":

@@ -73,10 +73,10 @@ def test_recipes_are_listed_printed_and_explained() -> None:
 
 def test_an_error_from_the_shell_is_one_message_and_an_exit_code() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "truing.cli", "recipes", "dpp"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "truing.cli", "recipes", "grop"], capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
-    assert run.stderr.startswith("error: there is no recipe `dpp`\n  Did you mean `dpo`?")
+    assert run.stderr.startswith("error: there is no recipe `grop`\n  Did you mean `grpo`?")
     assert "Traceback" not in run.stderr
 
 
@@ -200,6 +200,27 @@ def test_feedback_is_checked_counted_and_converted(pairs: Path, tmp_path: Path) 
     run = truing("feedback", "check", bad)
     assert run.returncode == 2
     assert "bad.jsonl:41" in run.stdout
+
+
+def test_annotators_are_merged_and_scores_get_strength_from_the_command_line(tmp_path: Path) -> None:
+    votes, out = tmp_path / "votes.jsonl", tmp_path / "out.jsonl"
+    rows = [
+        {"prompt": str(n), "responses": ["a", "b"], "ranking": [0, 1] if (who == "liar") == n % 2 else [1, 0]}
+        | {"annotator_id": who}
+        for n in range(20)
+        for who in ("x", "y", "z", "liar")
+    ]
+    votes.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = truing("feedback", "convert", votes, "--to", "pairs", "--merge", "dawid_skene", "--out", out)
+    assert run.returncode == 0, run.stderr
+    assert "merged by dawid_skene: 20 groups" in run.stdout
+    assert "the least reliable: liar 0.0" in run.stdout
+    votes.write_text('{"prompt": "p", "responses": ["a", "b"], "scores": [1, 3]}\n')
+    options = ("--to", "pairs", "--strength-scale", "2", "--out", out)
+    assert truing("feedback", "convert", votes, *options).returncode == 0
+    assert round(json.loads(out.read_text())["strength"], 6) == 0.731059  # sigmoid(1)
+    run = truing("feedback", "convert", votes, "--to", "pairs", "--strength-scale", "0", "--out", out)
+    assert run.returncode == 2
 
 
 def test_the_embedded_world_writes_its_files(tmp_path: Path) -> None:

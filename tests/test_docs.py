@@ -20,7 +20,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["cli.md", "settings.md", "streams.md"])
+@pytest.mark.parametrize("name", ["cli.md", "settings.md", "streams.md", "feedback.md"])
 def test_generated_pages_are_fresh(pages: Path, name: str) -> None:
     fresh = (pages / name).read_text(encoding="utf-8")
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == fresh, "stale: run `make docs`"

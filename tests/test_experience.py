@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from truing.batch import data_streams
 from truing.bind import bind
 from truing.chat import Chat
 from truing.errors import DataError, TrainingError
 from truing.experience import Offline, Online, shuffled, trees
-from truing.group import Group, Labels, Prompt, Ranking, Response, Scores
+from truing.group import Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.models.loading import load_tokenizer
-from truing.recipe import Named, RolloutSettings
+from truing.recipe import CombinationSettings, Named, RolloutSettings
 from truing.registry import advantage
 from truing.rollouts.sampling import Sample, Sampling
-from truing.tree import Branch, Tree
+from truing.tree import Branch, Tree, pack
 
 
 @pytest.fixture
@@ -50,6 +51,17 @@ def test_strength_and_margin_reach_the_pair(chat: Chat) -> None:
     assert (tree.feedback["strength"], tree.feedback["margin"]) == ([0.8], [2.0])
 
 
+def test_every_annotator_of_a_group_gives_pairs_and_the_first_the_ranks(chat: Chat) -> None:
+    said = (Ranking((1, 2), 0.9, annotator_id="x"), Ranking((1, 1)), Ranking((2, 1), margin=3.0, annotator_id="y"))
+    group = Group(Prompt.of("the cat"), (Response.of("a"), Response.of("b")), said)
+    (tree,) = _trees([group], chat, {"chosen", "ranks"})
+    assert tree.feedback["pairs"] == [(0, 1), (1, 0)]
+    assert tree.feedback["strength"] == [0.9, 1.0]
+    assert tree.feedback["margin"] == [0.0, 3.0]
+    assert tree.feedback["ranks"] == [1, 2]
+    assert tree.feedback["demonstrations"] == [True, False]
+
+
 def test_scores_of_several_aspects_are_averaged_over_those_given(chat: Chat) -> None:
     said = Scores({"help": (4.0, None), "style": (2.0, 3.0)})
     (tree,) = _trees([_group("a", "b", said=said)], chat, {"scores"})
@@ -59,6 +71,49 @@ def test_scores_of_several_aspects_are_averaged_over_those_given(chat: Chat) -> 
 def test_labels_are_one_zero_and_minus_one(chat: Chat) -> None:
     (tree,) = _trees([_group("a", "b", "c", said=Labels((True, False, None)))], chat, {"labels"})
     assert tree.feedback["labels"] == [1, 0, -1]
+
+
+def _stepwise(*said: tuple[tuple[int | None, ...], ...]) -> Group:
+    """A response of three steps and one of one, with the marks of one annotator each."""
+    responses = (Response.of_steps(["the cat", "sat", "on"]), Response.of_steps(["ran"]))
+    return Group(Prompt.of("x"), responses, tuple(StepLabels(values) for values in said))
+
+
+def test_step_labels_stand_at_the_last_token_of_each_step_as_probabilities(chat: Chat) -> None:
+    group = _stepwise(((1, 0, -1), (None,)))
+    (tree,) = _trees([group], chat, {"step_labels"})
+    first, second = tree.feedback["step_labels"]
+    ends = chat.step_ends(group.prompt, group.responses[0])
+    assert [first[end] for end in ends if end is not None] == [1.0, 0.5, 0.0]
+    assert sum(v == v for v in first) == 3, "NaN elsewhere"
+    assert len(first) == len(tree.branches[0].tokens)
+    assert all(v != v for v in second), "nobody judged it"
+
+
+def test_several_annotators_of_steps_make_a_soft_label(chat: Chat) -> None:
+    (tree,) = _trees([_stepwise(((1, 1, None), (1,)), ((1, -1, None), ()))], chat, {"step_labels"})
+    first, second = ([v for v in row if v == v] for row in tree.feedback["step_labels"])
+    assert (first, second) == ([1.0, 0.5], [1.0])
+
+
+def test_step_labels_become_a_stream_of_nan_but_at_the_ends(chat: Chat) -> None:
+    made = _trees([_stepwise(((1, None, -1), (1,)))], chat, {"step_labels"})
+    stream = data_streams(made, pack(made))["step_labels"]
+    assert stream.shape == (2, len(made[0].branches[0].tokens))
+    assert stream[~stream.isnan()].tolist() == [1.0, 0.0, 1.0]
+
+
+def test_groups_without_a_judged_step_are_counted_and_wrong_numbers_of_marks_refused(chat: Chat) -> None:
+    counts: Counter[str] = Counter()
+    assert _trees([_stepwise(((None, None, None), ()))], chat, {"step_labels"}, counts) == []
+    assert counts == {"groups without a judged step": 1}
+    with pytest.raises(DataError, match="file:1: response 1 has 3 steps and 2 marks on them"):
+        _trees([_stepwise(((1, 1), (1,)))], chat, {"step_labels"})
+    odd = Group(Prompt.of("x"), (Response(Response.of("ran").messages, ("flew",)),), (StepLabels(((1,),)),))
+    with pytest.raises(DataError, match="file:1: the step 'flew' does not follow"):
+        _trees([odd], chat, {"step_labels"})
+    with pytest.raises(DataError, match="reads `step_labels`, which needs step labels; this row has labels"):
+        _trees([_group("a", said=Labels((True,)))], chat, {"step_labels"})
 
 
 def test_ties_are_left_out_and_counted(chat: Chat) -> None:
@@ -77,6 +132,35 @@ def test_the_wrong_kind_of_feedback_is_refused_with_the_conversion(chat: Chat) -
         _trees([_group("a", "b", said=Labels((True, False)))], chat, {"chosen"})
     with pytest.raises(DataError, match="has a prompt and no response"):
         _trees([Group(Prompt.of("x"))], chat, {"logprobs"})
+
+
+def test_the_best_scored_answer_is_the_demonstration(chat: Chat) -> None:
+    said = Scores({"overall": (2.0, 5.0, 5.0, None)})
+    (tree,) = _trees([_group("a", "b", "c", "d", said=said)], chat, {"scores"})
+    assert tree.feedback["demonstrations"] == [False, True, True, False]
+
+
+def test_feedback_that_says_nothing_is_left_out_and_counted(chat: Chat) -> None:
+    counts: Counter[str] = Counter()
+    assert not _trees([_group("a", "b", said=Labels((None, None)))], chat, {"labels"}, counts)
+    assert not _trees([_group("a", "b", said=Ranking((1, None)))], chat, {"ranks"}, counts)
+    assert not _trees([_group("a", said=Labels((False,)))], chat, {"demonstrations"}, counts)
+    one = _group("a", "b", said=Scores({"overall": (3.0, None)}))
+    assert len(_trees([one], chat, {"scores"}, counts)) == 1
+    assert not _trees([one], chat, {"scores", "groups"}, counts)
+    assert counts == {
+        "groups without a label": 1,
+        "groups without two ranked responses": 1,
+        "groups with nothing to imitate": 1,
+        "groups without two scores to compare": 1,
+    }
+
+
+def test_a_conversion_is_named_only_where_it_would_help(chat: Chat) -> None:
+    with pytest.raises(DataError, match=r"reads `labels`.*has scores\n.*--to labels --threshold NUMBER`\."):
+        _trees([_group("a", "b", said=Scores({"overall": (1.0, 2.0)}))], chat, {"labels"})
+    with pytest.raises(DataError, match=r"Recipes for what it has: kto, bco, reward_labels\.$"):
+        _trees([_group("a", "b", said=Labels((True, None)))], chat, {"chosen"})
 
 
 def _offline(number: int, **more: object) -> Offline:
@@ -137,6 +221,17 @@ def test_samples_become_trees_with_advantages_against_the_mean_of_the_group(chat
     assert batch.metrics["frac_reward_zero_std"] == 0.0
     assert batch.metrics["completions/clipped_ratio"] == pytest.approx(1 / 3)
     assert batch.policy_version == 0
+
+
+def test_several_rewards_are_combined_as_the_recipe_says(chat: Chat) -> None:
+    def two(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float]:
+        return [2.0] * len(completions)
+
+    online = _online(chat, [("two", 1.0, two), ("longer", -1.0, longer)])
+    online.combination = CombinationSettings(by="lexicographic")
+    batch = online.batch(0)  # all tie on the first; the shortest is the best by the second
+    assert [a[0] for a in batch.trees[0].feedback["advantages"]] == [0.5, 0.0, -0.5]
+    assert batch.metrics["reward"] == 0.5
 
 
 def test_rewards_are_weighted_and_added_and_a_cut_answer_pays(chat: Chat) -> None:

@@ -35,11 +35,11 @@ def test_the_reward_of_the_guide_trains(toy_folder: Path, prompts: Path, tmp_pat
     assert all(-1 <= line["rewards/short_and_right/mean"] <= 1 for line in read_record(tmp_path / "run"))
 
 
-@pytest.mark.parametrize("code", ["hinge"], indirect=True)
+@pytest.mark.parametrize("code", ["squared_hinge"], indirect=True)
 @pytest.mark.usefixtures("code")
 def test_the_objective_of_the_guide_trains(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
-    file.write_text("objectives: [hinge]\nupdate: {learning_rate: 0.001, batch_size: 8}\n")
+    file.write_text("objectives: [squared_hinge]\nupdate: {learning_rate: 0.001, batch_size: 8}\n")
     chosen = recipe.load(file, {"model.path": str(toy_folder), "data.train": str(pairs)})
     train(chosen, tmp_path / "run")
     record = read_record(tmp_path / "run")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from truing import recipe
 from truing.errors import RecipeError
@@ -24,6 +25,12 @@ def test_an_override_may_be_a_path_a_last_part_or_a_setting_of_a_term() -> None:
     assert made.update.learning_rate == 1e-4
     assert made.update.batch_size == 8
     assert made.objectives[0].settings == {"beta": 0.3, "label_smoothing": 0.1}
+
+
+def test_the_end_of_a_path_is_enough() -> None:
+    lora = recipe.load("dpo", ["lora.r=8", "model.lora.alpha=4"]).model.lora
+    assert lora is not None
+    assert (lora.r, lora.alpha) == (8, 4.0)
 
 
 def test_a_wrong_key_is_refused_with_the_nearest_one() -> None:
@@ -56,8 +63,8 @@ def test_rewards_without_rollouts_are_refused() -> None:
 
 
 def test_an_unknown_recipe_names_the_nearest_and_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="there is no recipe `dpp`\n  Did you mean `dpo`"):
-        recipe.load("dpp")
+    with pytest.raises(RecipeError, match="there is no recipe `grop`\n  Did you mean `grpo`"):
+        recipe.load("grop")
     with pytest.raises(RecipeError, match="no such file"):
         recipe.load(tmp_path / "none.yaml")
 
@@ -86,3 +93,27 @@ def test_a_reward_called_model_is_not_the_model() -> None:
     assert changed.rewards[0].settings == {"path": "other"}
     assert changed.objectives[0].settings["clip"] == 0.1
     assert changed.model.path == "policy"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"by": "constrained"}, "need each other"),
+        ({"thresholds": {"model": 1.0}}, "need each other"),
+        ({"tolerance": 0.1}, "tolerance has no meaning with combination.by = weighted"),
+        ({"by": "constrained", "thresholds": {"modle": 1.0}}, "names `modle`; the rewards are model, model_2"),
+    ],
+)
+def test_a_combination_that_says_something_without_effect_is_refused(said: dict[str, object], words: str) -> None:
+    rewards = [{"model": {"path": "a"}}, {"model": {"path": "b"}}]
+    with pytest.raises(RecipeError, match=words):
+        recipe.load("grpo", {"rewards": rewards, "combination": said})
+
+
+def test_rewards_of_one_name_are_told_apart() -> None:
+    assert recipe.labels_of(["model", "length", "model", "model"]) == ["model", "length", "model_2", "model_3"]
+    rewards = [{"model": {"path": "a"}}, {"model": {"path": "b"}}]
+    said = {"by": "constrained", "thresholds": {"model_2": 0.5}}
+    made = recipe.load("grpo", {"rewards": rewards, "combination": said})
+    assert made.combination.thresholds == {"model_2": 0.5}
+    assert recipe.parse(yaml.safe_load(recipe.dump(made))) == made

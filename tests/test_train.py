@@ -17,6 +17,8 @@ from truing.errors import RecipeError, TrainingError
 from truing.models.heads import load_reward_model
 from truing.models.loading import load_causal_lm
 from truing.record import read_record
+from truing.rewards.model import RewardModel
+from truing.rewards.process import ProcessReward
 from truing.train import train
 
 SMALL = {"batch_size": 8, "learning_rate": 1e-3, "save_every": 3, "validation_share": 0.1}
@@ -62,6 +64,41 @@ def test_a_reward_model_learns_and_is_a_standard_one(toy_folder: Path, pairs: Pa
     about = json.loads((result.model / "truing.json").read_text())
     assert about["kind"] == "reward model"
     assert about["reward"]["std"] > 0
+
+
+def test_a_process_reward_model_tells_right_steps_from_wrong_ones(toy_folder: Path, tmp_path: Path) -> None:
+    """A step is right where it ends in 'good'."""
+    file = tmp_path / "steps.jsonl"
+    starts, rows = ["the cat", "a young dog", "red moon", "it was"], []
+    for i in range(48):
+        marks = [(i >> step) % 2 == 0 for step in range(3)]
+        steps = [f"{starts[(i + s) % 4]} {'good' if mark else 'bad'}" for s, mark in enumerate(marks)]
+        rows.append({"prompt": starts[i % 4], "completions": steps, "labels": marks})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = {"epochs": 6, "update.learning_rate": 3e-3, "save_every": 0}
+    result = train(_recipe("process_reward", toy_folder, file, **more), tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    assert record[-1]["eval/steps/accuracies"] == 1.0
+    assert record[-1]["eval/loss"] < 0.2
+    assert json.loads((result.model / "truing.json").read_text())["reward"] == {"reading": "steps"}
+    judge = ProcessReward(path=str(result.model), score="min")
+    good, spoilt = judge(["the cat"] * 2, ["the dog good\na bird good", "the dog bad\na bird good"])
+    assert good > 0.8 > 0.2 > spoilt
+
+
+def test_a_token_reward_model_learns_from_preferences_and_is_read_as_it_was_trained(
+    toy_folder: Path, pairs: Path, tmp_path: Path
+) -> None:
+    chosen = _recipe("token_reward", toy_folder, pairs, epochs=4, **{"token_reward.pool": "sum"})
+    result = train(chosen, tmp_path / "run")
+    assert read_record(tmp_path / "run")[-1]["eval/rewards/accuracies"] == 1.0
+    about = json.loads((result.model / "truing.json").read_text())["reward"]
+    assert about["reading"] == "sum"
+    judge = RewardModel(path=str(result.model), normalise=False)
+    good, bad = judge(["the cat"] * 2, ["it was good", "it was bad"])
+    assert good > bad
+    scaled = RewardModel(path=str(result.model))(["the cat"], ["it was good"])[0]
+    assert scaled == pytest.approx((good - about["mean"]) / about["std"], abs=1e-4)
 
 
 def test_lora_trains_adapters_against_the_model_without_them(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:

@@ -21,6 +21,13 @@ def _load(tmp_path: Path, text: str, **overrides: object) -> recipe.Recipe:
         ("objectives: [ppo_clip]", "reads `advantages`, which only sampled responses have"),
         ("objectives: [dpo]\nrollouts: {}\nrewards: [model]\nupdate: {steps: 1}", "setting `path`"),
         ("objectives: [bradley_terry, sft]", "`rewards` and `logprobs` exclude each other"),
+        ("objectives: [process_reward, sft]", "`token_rewards` and `logprobs` exclude each other"),
+        ("objectives: [bradley_terry, token_reward]", r"read one reward head as different scores \(last, mean\)"),
+        (
+            "objectives: [bradley_terry]\nrollouts: {}\nrewards: [{implicit: {path: a, reference: b}}]\n"
+            "update: {steps: 1}",
+            "reads `chosen`|on feedback from files",
+        ),
         ("objectives: [sft]\nmodel: {lora: {dropout: 0.1}}", "model.lora.dropout must be 0"),
         ("objectives: [sft]\nrollouts: {}\nupdate: {steps: 1}", "nothing says which are good"),
     ],
@@ -50,7 +57,9 @@ def test_only_what_somebody_reads_is_made(toy_folder: Path, pairs: Path) -> None
     dpo = _wire("dpo", toy_folder, pairs)
     assert dpo.policy.reference is not None
     assert not dpo.is_reward_model
-    assert _wire("reward", toy_folder, pairs).is_reward_model
+    reward = _wire("reward", toy_folder, pairs)
+    assert (reward.is_reward_model, reward.reading) == (True, "last")
+    assert _wire("token_reward", toy_folder, pairs).reading == "mean"
 
 
 def test_a_share_is_held_out_and_the_same_share_every_time(toy_folder: Path, pairs: Path) -> None:

@@ -2,9 +2,10 @@
 
 | setting | |
 |---|---|
-| best | float32, no gradient checkpointing: the fastest that it has on a CPU |
-| cached | best, with the reference's log-probabilities computed before training |
-| defaults | what DPOConfig() sets: bfloat16 and gradient checkpointing |
+| float32 | float32, no gradient checkpointing: the same precision and the same work |
+| cached | the same, with the reference's log-probabilities computed before training |
+| bfloat16 | bfloat16 products, no gradient checkpointing |
+| defaults | what DPOConfig() sets: bfloat16 products and gradient checkpointing |
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any
 from common.meter import Meter
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "best": {"bf16": False, "gradient_checkpointing": False},
+    "float32": {"bf16": False, "gradient_checkpointing": False},
     "cached": {"bf16": False, "gradient_checkpointing": False, "precompute_ref_log_probs": True},
+    "bfloat16": {"bf16": True, "gradient_checkpointing": False},
     "defaults": {},
 }
 

@@ -46,6 +46,9 @@ def data_streams(trees: Sequence[Tree], packed: Packed) -> dict[str, Tensor]:
     for name in ("advantages", "returns", "ref_logprobs"):
         if all(name in t.feedback for t in trees):
             streams[name] = _tokens(trees, packed, [row for t in trees for row in t.feedback[name]])
+    if all("step_labels" in t.feedback for t in trees):
+        rows = [row for t in trees for row in t.feedback["step_labels"]]
+        streams["step_labels"] = _tokens(trees, packed, rows, fill=float("nan"))
     device = packed.mask.device
     return {name: stream.to(device) for name, stream in streams.items()}
 
@@ -75,9 +78,9 @@ def _pairs(trees: Sequence[Tree]) -> dict[str, Tensor]:
     }
 
 
-def _tokens(trees: Sequence[Tree], packed: Packed, rows: Sequence[Sequence[float]]) -> Tensor:
-    """[rows, tokens], zero where a row is shorter."""
-    out = torch.zeros(packed.mask.shape, dtype=torch.float32)
+def _tokens(trees: Sequence[Tree], packed: Packed, rows: Sequence[Sequence[float]], *, fill: float = 0.0) -> Tensor:
+    """[rows, tokens], `fill` where a row is shorter."""
+    out = torch.full(packed.mask.shape, fill, dtype=torch.float32)
     for i, row in enumerate(rows):
         if len(row):
             out[i, : len(row)] = torch.as_tensor(row, dtype=torch.float32)

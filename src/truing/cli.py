@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from truing import __version__
-from truing.errors import TruingError
+from truing.errors import TruingError, UserError
 
 app = typer.Typer(
     name="truing",
@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 feedback_app = typer.Typer(help="Look after feedback files.", no_args_is_help=True, rich_markup_mode=None)
 lab_app = typer.Typer(help="The embedded world: data with a hidden judge, for trying things.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Numbers with intervals.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(lab_app, name="lab")
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe.")]
@@ -99,7 +101,7 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this recipe i
         return
     for each in module.names():
         loaded = module.load(each)
-        _say(f"{each:10} {loaded.summary}  [{loaded.paper}]")
+        _say(f"{each:14} {loaded.summary}  [{loaded.paper}]")
 
 
 @app.command()
@@ -213,6 +215,22 @@ def lab_model() -> None:
     _say(str(lab.base_path()))
 
 
+@evaluate_app.command("reward")
+def evaluate_reward(
+    model: Annotated[str, typer.Option("--model", help="Folder or hub name of a reward model.")],
+    data: Annotated[str, typer.Option("--data", help="File of comparisons that it was not trained on.")],
+    out: Annotated[Path, typer.Option("--out", help="JSON file to write.")] = Path("reward_evaluation.json"),
+    category: Annotated[str, typer.Option("--category", help="Column that says what kind a row is of.")] = "category",
+    format: Format = None,
+) -> None:
+    """Compare a reward model with people's preferences: accuracy, calibration, length."""
+    from truing.evaluate.reward_model import evaluate_reward as run
+
+    _quiet()
+    _say(run(model, data, out, format=format, category=category).text())
+    _say(f"report: {out}")
+
+
 @feedback_app.command("check")
 def feedback_check(file: str, format: Format = None) -> None:
     """Read every row and report each that cannot be used."""
@@ -236,14 +254,39 @@ def feedback_stats(file: str, format: Format = None, skip_bad: SkipBad = False) 
 def feedback_convert(
     file: str,
     out: Annotated[Path, typer.Option("--out", help="File to write; its ending says how.")],
-    to: Annotated[str, typer.Option("--to", help="Name of a format, or a kind: pairs, rankings.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="Name of a format, or a kind: pairs, adjacent_pairs, best_and_worst, best_and_rest, rankings, scores, "
+            "labels, revisions, demonstrations.",
+        ),
+    ],
     format: Format = None,
     skip_bad: SkipBad = False,
+    merge: Annotated[
+        str | None,
+        typer.Option("--merge", help="Several annotators as one: majority, mean, dawid_skene, bradley_terry."),
+    ] = None,
+    aspect: Annotated[str | None, typer.Option("--aspect", help="Which of several scores counts.")] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", min=0.0, help="Scores that differ by no more tie.")] = 0.0,
+    strength_scale: Annotated[
+        float | None,
+        typer.Option("--strength-scale", help="Give pairs of scores the strength sigmoid(gap / this)."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="The score from which on a response is good; the middle of the scale."),
+    ] = None,
 ) -> None:
     """Rewrite a file in another format, or as another kind of feedback."""
-    from truing.feedback.convert import convert
+    from truing.feedback.convert import Options, convert
 
-    _say(convert(file, out, to=to, format=format, skip_bad=skip_bad).text())
+    if strength_scale is not None and strength_scale <= 0:
+        raise UserError(f"--strength-scale is {strength_scale}", remedy="It should be above 0, in points of the score.")
+    options = Options(aspect, tolerance, strength_scale, threshold)
+    done = convert(file, out, to=to, format=format, skip_bad=skip_bad, merge_by=merge, options=options)
+    _say(done.text())
 
 
 def _quiet() -> None:

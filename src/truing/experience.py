@@ -6,10 +6,11 @@ what lets a run be cut anywhere and continued exactly.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -18,13 +19,14 @@ from truing.batch import Batch
 from truing.bind import Bound
 from truing.chat import Chat
 from truing.errors import DataError
-from truing.group import Group, Labels, Ranking, Scores
-from truing.recipe import RolloutSettings
+from truing.feedback.convert import KINDS, Options
+from truing.group import Group, Labels, Ranking, Scores, StepLabels
+from truing.recipe import CombinationSettings, RolloutSettings
 from truing.rewards.score import Function, Scored, score
 from truing.rollouts.sampling import Sample, Sampling
 from truing.tree import Branch, Tree
 
-__all__ = ["Experience", "Offline", "Online", "Rollouts", "shuffled", "trees"]
+__all__ = ["FEEDBACK", "Experience", "Offline", "Online", "Rollouts", "shuffled", "trees"]
 
 
 class Experience(Protocol):
@@ -54,7 +56,7 @@ def shuffled(size: int, seed: int, epoch: int) -> list[int]:
 
 # ---- offline -------------------------------------------------------------------------------------------------------
 
-_FEEDBACK = {
+FEEDBACK = {
     "chosen": (Ranking, "pairs"),
     "rejected": (Ranking, "pairs"),
     "strength": (Ranking, "pairs"),
@@ -62,7 +64,9 @@ _FEEDBACK = {
     "ranks": (Ranking, "rankings"),
     "scores": (Scores, "scores"),
     "labels": (Labels, "labels"),
+    "step_labels": (StepLabels, "step labels"),
 }
+"""The kind of feedback that a stream is read off, and what people call it."""
 
 
 def trees(
@@ -71,14 +75,15 @@ def trees(
     """Groups, each with its place (`file:line`), as token trees with the feedback that the streams in `reads` need.
 
     Left out, and counted in `counts`: groups that the truncation policy drops, that have no token to train on, or
-    whose ranking says nothing (all tied). `DataError` where the feedback itself is of another kind.
+    whose feedback says nothing (all tied, no step judged). `DataError` where the feedback itself is of another kind.
     """
     reads, counts = set(reads), Counter() if counts is None else counts
     made = []
     for where, group in groups:
         feedback = _feedback(group, reads, where)
-        if "chosen" in reads and not feedback["pairs"]:
-            counts["groups without a preference (ties)"] += 1
+        silent = _says_nothing(feedback, reads)
+        if silent:
+            counts[silent] += 1
             continue
         tree = chat.group(group)
         if tree is None:
@@ -86,9 +91,92 @@ def trees(
         elif not any(any(b.mask) for b in tree.branches):
             counts["groups without a token to train on"] += 1
         else:
+            if "step_labels" in reads:
+                feedback["step_labels"] = _step_labels(group, tree, chat, where)
+                if all(math.isnan(v) for row in feedback["step_labels"] for v in row):
+                    counts["groups without a judged step"] += 1
+                    continue
             tree.feedback.update(feedback)
             made.append(tree)
     return made
+
+
+def _says_nothing(feedback: Mapping[str, Any], reads: set[str]) -> str | None:
+    """Why no objective would learn from this feedback; None where one may."""
+    if "chosen" in reads and not feedback["pairs"]:
+        return "groups without a preference (ties)"
+    if "labels" in reads and all(v < 0 for v in feedback["labels"]):
+        return "groups without a label"
+    # Ranks, and scores that are read together with the groups, are compared within a group.
+    if "ranks" in reads and sum(v > 0 for v in feedback["ranks"]) < 2:
+        return "groups without two ranked responses"
+    if "scores" in reads:
+        given = sum(not math.isnan(v) for v in feedback["scores"])
+        if given < (2 if "groups" in reads else 1):
+            return "groups without two scores to compare" if "groups" in reads else "groups without a score"
+    if "demonstrations" in reads and not reads & set(FEEDBACK) and not any(feedback.get("demonstrations", [True])):
+        return "groups with nothing to imitate"
+    return None
+
+
+def _step_labels(group: Group, tree: Tree, chat: Chat, where: str) -> list[list[float]]:
+    """Per response and token: at the last token of a step the probability that it is right, the mean over annotators of
+    (mark + 1) / 2; NaN elsewhere."""
+    rows = []
+    for i, (response, branch) in enumerate(zip(group.responses, tree.branches, strict=True)):
+        row = [math.nan] * len(branch.tokens)
+        try:
+            ends = chat.step_ends(group.prompt, response)
+        except DataError as error:
+            raise DataError(error.found, where=where, remedy=error.remedy) from error
+        said = [labels.values[i] for labels in group.said(StepLabels)]
+        for marks in said:
+            if marks and len(marks) != len(ends):
+                raise DataError(
+                    f"response {i + 1} has {len(ends)} steps and {len(marks)} marks on them",
+                    where=where,
+                    remedy="One mark a step, null for a step that nobody judged.",
+                )
+        for step, end in enumerate(ends):
+            given = [mark for marks in said if marks and (mark := marks[step]) is not None]
+            if end is not None and given:
+                row[end] = (sum(given) / len(given) + 1) / 2
+        rows.append(row)
+    return rows
+
+
+_RECIPES = {
+    Ranking: "dpo, plackett_luce, reward",
+    Scores: "rebel, reward_scores",
+    Labels: "kto, bco, reward_labels",
+    StepLabels: "process_reward",
+}
+
+
+def _other_way(group: Group, called: str, reads: set[str]) -> str:
+    """What to do with feedback of another kind: recipes that read it, and the conversion if it would work."""
+    known = [names for kind, names in _RECIPES.items() if group.said(kind)]
+    advice = f"Recipes for what it has: {', '.join(known) or 'sft'}."
+    kind = KINDS.get(called)
+    if kind is None:  # nothing else that people say tells where an answer goes wrong
+        return advice
+    alone = len(group.responses) == 1 and bool(group.said(Labels) or group.said(Scores))
+    if kind.ordered and alone:
+        return f"{advice} Or `truing feedback convert --to {called}`, where several answers to one prompt were judged."
+    aspects = [name for said in group.said(Scores)[:1] for name in said.values]
+    for option, options in (
+        ("", Options()),
+        (" --threshold NUMBER", Options(threshold=0.0)),
+        *((f" --aspect {name}", Options(aspect=name)) for name in aspects),
+        *((f" --aspect {name} --threshold NUMBER", Options(aspect=name, threshold=0.0)) for name in aspects),
+    ):
+        try:
+            made = kind.make(group, options)
+        except DataError:
+            continue
+        if any(_has_all(each, reads) and _says_nothing(_read(each), reads) is None for each in made):
+            return f"{advice} Or `truing feedback convert --to {called}{option}`."
+    return advice
 
 
 def _feedback(group: Group, reads: set[str], where: str) -> dict[str, Any]:
@@ -98,27 +186,40 @@ def _feedback(group: Group, reads: set[str], where: str) -> dict[str, Any]:
             where=where,
             remedy="Give a file with responses, or use a recipe that samples them (truing recipes).",
         )
-    for stream in sorted(reads & set(_FEEDBACK)):
-        kind, called = _FEEDBACK[stream]
+    for stream in sorted(reads & FEEDBACK.keys()):
+        kind, called = FEEDBACK[stream]
         if not group.said(kind):
             has = ", ".join(sorted({type(f).__name__.lower() for f in group.feedback})) or "no feedback"
             raise DataError(
                 f"an objective of this recipe reads `{stream}`, which needs {called}; this row has {has}",
                 where=where,
-                remedy=f"Use a recipe for what the file has, or `truing feedback convert --to {called}`.",
+                remedy=_other_way(group, called, reads),
             )
+    return _read(group)
+
+
+def _has_all(group: Group, reads: set[str]) -> bool:
+    return all(group.said(FEEDBACK[stream][0]) for stream in reads & FEEDBACK.keys())
+
+
+def _read(group: Group) -> dict[str, Any]:
+    """What was said, as the streams hold it."""
     said: dict[str, Any] = {}
-    for ranking in group.said(Ranking)[:1]:
-        pairs = ranking.pairs()
-        said["pairs"] = pairs
-        said["strength"] = [1.0 if ranking.strength is None else ranking.strength] * len(pairs)
-        said["margin"] = [ranking.margin or 0.0] * len(pairs)
-        said["ranks"] = [r or 0 for r in ranking.ranks]
-        beaten = {worse for _, worse in pairs}
-        said["demonstrations"] = [r is not None and i not in beaten for i, r in enumerate(ranking.ranks)]
+    if rankings := group.said(Ranking):
+        # Every annotator's pairs train: two who agree count twice, two who disagree pull both ways. An objective over
+        # ranks has one ranking a group, the first; `truing feedback convert --merge` makes one of several.
+        pairs = [(pair, ranking) for ranking in rankings for pair in ranking.pairs()]
+        said["pairs"] = [pair for pair, _ in pairs]
+        said["strength"] = [1.0 if by.strength is None else by.strength for _, by in pairs]
+        said["margin"] = [by.margin or 0.0 for _, by in pairs]
+        said["ranks"] = [r or 0 for r in rankings[0].ranks]
+        beaten = {worse for _, worse in rankings[0].pairs()}
+        said["demonstrations"] = [r is not None and i not in beaten for i, r in enumerate(rankings[0].ranks)]
     for scores in group.said(Scores)[:1]:
         rows = [[v for v in row if v is not None] for row in zip(*scores.values.values(), strict=True)]
         said["scores"] = [sum(row) / len(row) if row else float("nan") for row in rows]
+        best = max((v for v in said["scores"] if not math.isnan(v)), default=None)
+        said.setdefault("demonstrations", [best is None or v == best for v in said["scores"]])
     for labels in group.said(Labels)[:1]:
         said["labels"] = [-1 if v is None else int(v) for v in labels.values]
         said["demonstrations"] = [v is not False for v in labels.values]
@@ -171,6 +272,8 @@ class Online:
     seed: int
     num_steps: int
     """The number of batches. Each prompt may come back in a later epoch."""
+    combination: CombinationSettings = field(default_factory=CombinationSettings)
+    """How several rewards become one number."""
 
     def __post_init__(self) -> None:
         encoded = [(group, self.chat.prompt(group.prompt)) for group in self.prompts]
@@ -202,6 +305,7 @@ class Online:
             samples,
             texts,
             missing_end_penalty=self.settings.missing_end_penalty,
+            combination=self.combination,
         )
         batch = [
             Tree(tokens, [_branch(s, reward) for s, reward in zip(row, rewards, strict=True)])

@@ -20,7 +20,8 @@ def explain(recipe: Recipe) -> str:
         r = recipe.rollouts
         names = ", ".join(n.name for n in recipe.rewards) or "(none named yet: --reward)"
         lines.append(f"experience   {r.prompts_per_step} prompts x {r.group_size} samples of the policy a step")
-        lines.append(f"rewards      {names}")
+        how = f" ({recipe.combination.by})" if recipe.combination.by != "weighted" else ""
+        lines.append(f"rewards      {names}{how}")
         if advantage:
             lines.append(f"advantage    {advantage.name}{_settings(advantage.settings)}: {advantage.entry.summary}")
     else:
@@ -30,7 +31,7 @@ def explain(recipe: Recipe) -> str:
         weight = "" if term.weight == 1.0 else f"{term.weight} x "
         lines.append(f"objective    {weight}{term.name}{_settings(term.settings)}: {term.entry.summary}")
     lines.append(f"reduction    {recipe.reduction}")
-    lines += ["", f"{'stream':15}{'shape':13}{'made by':22}read by"]
+    lines += ["", f"{'stream':23}{'shape':13}{'made by':22}read by"]
     readers = {name: [t.name for t in terms if name in t.reads] for name in reads}
     if advantage:
         for name in advantage.reads:
@@ -38,8 +39,8 @@ def explain(recipe: Recipe) -> str:
     for name, stream in STREAMS.items():
         if name in readers:
             maker = _maker(name, stream.maker, recipe, name in reads)
-            lines.append(f"{name:15}{stream.shape:13}{maker:22}{', '.join(readers[name])}")
-    models = ["the policy" if "rewards" not in reads else "the reward model"]
+            lines.append(f"{name:23}{stream.shape or 'one number':13}{maker:22}{', '.join(readers[name])}")
+    models = ["the policy" if reads.isdisjoint({"rewards", "token_rewards"}) else "the reward model"]
     if "ref_logprobs" in reads:
         how = "adapters off" if recipe.model.lora else recipe.model.reference or "frozen copy"
         models.append(f"the reference ({how})")
@@ -48,6 +49,8 @@ def explain(recipe: Recipe) -> str:
 
 
 def _maker(name: str, maker: str, recipe: Recipe, by_objective: bool) -> str:
+    if name == "token_rewards":
+        return "reward head"
     if name == "rewards":
         return "reward head" if by_objective else "rewards"
     return maker

@@ -24,6 +24,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from truing.errors import RecipeError
 
 __all__ = [
+    "CombinationSettings",
     "DataSettings",
     "Lora",
     "ModelSettings",
@@ -34,6 +35,7 @@ __all__ = [
     "UpdateSettings",
     "assignments",
     "dump",
+    "labels_of",
     "load",
     "names",
     "parse",
@@ -86,7 +88,8 @@ class ModelSettings(_Settings):
     reference: str | None = None
     """Folder or hub name of the reference; by default the model as it was when training began."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights. bfloat16 halves memory and is faster on GPUs; on most CPUs it is slower."""
+    """Type of the weights. bfloat16 halves memory, and loses updates smaller than 1/256 of a weight: meant for LoRA,
+    whose adapters stay float32. For full training keep float32 and set update.autocast."""
     lora: Lora | None = None
     """Train adapters instead of all weights."""
     checkpointing: bool = False
@@ -129,6 +132,20 @@ class RolloutSettings(_Settings):
     """Sample from the k most probable tokens; 0 = all."""
     missing_end_penalty: float = 0.0
     """Taken from the reward of a response that was cut at the limit."""
+
+
+class CombinationSettings(_Settings):
+    by: Literal["weighted", "lexicographic", "constrained"] = "weighted"
+    """weighted: their sum by weight. lexicographic: compared within a group by the first reward; a later one decides
+    what the earlier ones leave open. constrained: the sum, less a penalty where a reward misses its threshold."""
+    normalise: Literal["none", "group", "batch"] = "none"
+    """Give each reward mean 0 and spread 1 first, over its group or the batch, so that weights mean what they say."""
+    tolerance: float = Field(0.0, ge=0.0)
+    """lexicographic: rewards this near to each other are a tie."""
+    thresholds: dict[str, float] = {}
+    """constrained: what these rewards have to reach, in their own units. A second reward of one name is `name_2`."""
+    penalty: float = Field(10.0, ge=0.0)
+    """constrained: taken from the sum for each unit below a threshold."""
 
 
 class UpdateSettings(_Settings):
@@ -192,6 +209,8 @@ class Recipe(_Settings):
     """Present: responses are sampled from the policy (online). Absent: they are read from files (offline)."""
     rewards: list[Term] = []
     """Reward functions with weights (online)."""
+    combination: CombinationSettings = CombinationSettings()
+    """How several rewards become one number (online)."""
     advantage: Term | None = None
     """From rewards to advantages (online)."""
     objectives: list[Term] = Field(min_length=1)
@@ -208,6 +227,7 @@ class Recipe(_Settings):
     @model_validator(mode="after")
     def _combinations(self) -> Recipe:
         rollouts = self.rollouts
+        self._check_combination()
         if rollouts is None:
             if self.rewards or self.advantage:
                 raise ValueError("rewards and an advantage need `rollouts`: without it responses come from files")
@@ -226,6 +246,29 @@ class Recipe(_Settings):
             )
         return self
 
+    def _check_combination(self) -> None:
+        """`ValueError` for settings of a combination that is not the one chosen: they would be without effect."""
+        said, names = self.combination, labels_of(named.name for named in self.rewards)
+        if said.by != "lexicographic" and said.tolerance:
+            raise ValueError(f"combination.tolerance has no meaning with combination.by = {said.by}")
+        if (said.by == "constrained") != bool(said.thresholds):
+            raise ValueError("combination.thresholds and combination.by = constrained need each other")
+        unknown = sorted(said.thresholds.keys() - set(names))
+        if unknown:
+            raise ValueError(
+                f"combination.thresholds names `{unknown[0]}`; the rewards are {', '.join(names) or 'none'}"
+            )
+
+
+def labels_of(names: Iterable[str]) -> list[str]:
+    """Names told apart: the second `model` is `model_2`."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return out
+
 
 # ---- reading -------------------------------------------------------------------------------------------------------
 
@@ -242,8 +285,8 @@ def names() -> list[str]:
 def load(source: str | Path, overrides: Mapping[str, Any] | Iterable[str] = ()) -> Recipe:
     """A recipe by shipped name or by path, with `key=value` overrides.
 
-    A key is a dotted path (`update.learning_rate`), a term's setting (`dpo.beta`, `rewards.model.path`), or its last
-    part where that is unambiguous (`learning_rate`, `beta`). Values are YAML.
+    A key is a dotted path (`update.learning_rate`), a term's setting (`dpo.beta`, `rewards.model.path`), or the end of
+    either where that is unambiguous (`learning_rate`, `lora.r`, `beta`). Values are YAML.
     """
     text, where = _text(str(source))
     try:
@@ -384,8 +427,8 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
         if first == name and rest:
             settings[rest] = value
             return
-    if key not in _paths() and "." not in key:
-        matches = [p for p in _paths() if p.split(".")[-1] == key]
+    if key not in _paths() and section not in Recipe.model_fields:
+        matches = [p for p in _paths() if p.endswith(f".{key}")]
         holders = [s for _, s in terms if key in s]
         if len(matches) + len(holders) > 1:
             options = matches + [f"{n}.{key}" for n, s in terms if key in s]

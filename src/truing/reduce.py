@@ -25,8 +25,10 @@ class Term:
     """Unreduced values of one objective.
 
     `values` and `mask` are `[rows, tokens]`, `[rows]` or `[pairs]`. For `[pairs]`, `rows` is the row by which each
-    entry is counted to a group (its chosen one). `metrics` are detached tensors of the shape of `mask`; their masked
-    mean is logged. Where `mask` is False, `values` carry no gradient and the streams may hold anything, NaN included.
+    entry is counted to a group (its chosen one); so too where there is one value for each group. `metrics` are
+    detached tensors of the shape of `mask`; their masked mean is logged, without entries that are NaN: those that a
+    metric does not speak of. Where `mask` is False, `values` carry no gradient and the streams may hold anything, NaN
+    included.
     """
 
     values: Tensor

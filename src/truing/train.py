@@ -134,13 +134,16 @@ def _evaluation(run: Run) -> dict[str, float]:
 
 
 def _scale(run: Run) -> dict[str, Any]:
-    """Mean and spread of a reward model's scores on what it was trained on: `rewards.model` makes z-scores of them."""
-    if not run.is_reward_model:
+    """How a reward model is read, and mean and spread of its scores on what it was trained on, for z-scores."""
+    if run.reading is None:
         return {}
+    if run.reading == "steps":  # probabilities need no scale
+        return {"reward": {"reading": run.reading}}
     assert isinstance(run.experience, Offline)
     some = run.experience.trees[:1000]
-    scores = [s for row in run.policy.score(some, run.recipe.update.tokens_per_batch) for s in row]
-    return {"reward": {"mean": statistics.fmean(scores), "std": statistics.pstdev(scores) or 1.0}}
+    scores = [s for row in run.policy.score(some, run.recipe.update.tokens_per_batch, run.reading) for s in row]
+    scale = {"mean": statistics.fmean(scores), "std": statistics.pstdev(scores) or 1.0}
+    return {"reward": {"reading": run.reading, **scale}}
 
 
 def _claim(recipe: Recipe, out: Path, resume: bool) -> None:

@@ -19,7 +19,7 @@ from truing.feedback.files import refuse
 from truing.group import Group
 from truing.models import adapters, heads
 from truing.models.loading import best_device, load_causal_lm, load_tokenizer
-from truing.models.policy import Policy
+from truing.models.policy import Policy, Reading
 from truing.recipe import Recipe
 from truing.tree import Tree
 from truing.update import Loss, Updater
@@ -37,9 +37,14 @@ class Run:
     experience: Experience
     updater: Updater
     heldout: Sequence[Tree] | Online | None
-    is_reward_model: bool
+    reading: Reading | None
+    """How a response's score is read off the reward head; None: the run trains no reward model."""
     notes: list[str] = field(default_factory=list)
     """What the reader of the log should know: rows left out, texts cut, templates chosen."""
+
+    @property
+    def is_reward_model(self) -> bool:
+        return self.reading is not None
 
 
 Located = tuple[str, Group]
@@ -71,8 +76,19 @@ def check(recipe: Recipe) -> tuple[Loss, list[Bound], Bound | None]:
         )
     if "values" in loss.reads:
         raise RecipeError("an objective reads `values`, and no model makes them yet", where=where)
-    if "rewards" in loss.reads and loss.reads & {"logprobs", "ref_logprobs", "entropies"}:
-        raise RecipeError("a reward model has no next-token distribution: `rewards` and `logprobs` exclude each other")
+    heads_read = loss.reads & {"rewards", "token_rewards"}
+    if heads_read and loss.reads & {"logprobs", "ref_logprobs", "entropies"}:
+        raise RecipeError(
+            f"a reward model has no next-token distribution: `{min(heads_read)}` and `logprobs` exclude each other"
+        )
+    if heads_read and recipe.online:
+        raise RecipeError("a reward model is trained on feedback from files, not on samples", where=where)
+    if len(readings := {_reading(term) for term in terms} - {None}) > 1:
+        raise RecipeError(
+            f"its objectives read one reward head as different scores ({', '.join(sorted(map(str, readings)))})",
+            where=where,
+            remedy="Train one reward model for each.",
+        )
     if recipe.model.lora and recipe.model.lora.dropout:
         raise RecipeError("model.lora.dropout must be 0: sampling and training have to see the same model", where=where)
     for key, value in (("model.path", recipe.model.path), ("data.train", recipe.data.train)):
@@ -92,7 +108,7 @@ def wire(recipe: Recipe) -> Run:
     tokenizer = load_tokenizer(recipe.model.path)
     chat = _chat(recipe, tokenizer)
     groups, held = _read(recipe, notes)
-    is_reward_model = "rewards" in loss.reads
+    reading = next((found for term in loss.terms if (found := _reading(term))), None)
     experience: Experience
     heldout: Sequence[Tree] | Online | None
     if not recipe.online:
@@ -101,7 +117,7 @@ def wire(recipe: Recipe) -> Run:
         experience = _offline(recipe, trees(groups, chat, loss.reads, counts))
         heldout = trees(held, chat, loss.reads, counts)
         notes += [f"{number} {what}" for what, number in counts.items()]
-    policy = _policy(recipe, is_reward_model, "ref_logprobs" in loss.reads)
+    policy = _policy(recipe, reading is not None, "ref_logprobs" in loss.reads)
     if recipe.online:
         from truing.rollouts.local import LocalRollouts
 
@@ -118,11 +134,23 @@ def wire(recipe: Recipe) -> Run:
             recipe.rollouts,
             recipe.seed,
             recipe.update.steps,
+            recipe.combination,
         )
         heldout = replace(experience, prompts=[g for _, g in held], seed=recipe.seed + 1, num_steps=1) if held else None
     updater = Updater(policy, loss, recipe.update, experience.steps, recipe.seed)
     notes += chat.notes()
-    return Run(recipe, policy, chat, experience, updater, heldout, is_reward_model, notes)
+    return Run(recipe, policy, chat, experience, updater, heldout, reading, notes)
+
+
+def _reading(term: Bound) -> Reading | None:
+    """What an objective makes of the reward head."""
+    if "rewards" in term.reads:
+        return "last"
+    if "token_rewards" not in term.reads:
+        return None
+    if "step_labels" in term.reads:
+        return "steps"
+    return "mean" if term.settings.get("pool", "mean") == "mean" else "sum"
 
 
 def _chat(recipe: Recipe, tokenizer: Any) -> Chat:

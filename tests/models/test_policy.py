@@ -78,3 +78,32 @@ def test_a_reward_is_read_at_the_last_token_and_does_not_depend_on_the_neighbour
     for a, b in zip(together, alone, strict=True):
         assert a == pytest.approx(b, abs=1e-5)
     assert policy.streams(pack(trees), {"rewards"}, {})["rewards"].requires_grad
+
+
+def test_a_token_reward_at_the_last_token_is_the_reward_and_the_prompt_has_none(toy: SimpleNamespace) -> None:
+    policy, packed = Policy(reward_model_from(toy.model("llama"))), pack(toy.trees())
+    streams = policy.streams(packed, {"rewards", "token_rewards"}, {})
+    every, ends = policy.token_rewards(packed), streams["rewards"]
+    torch.testing.assert_close(every[packed.ends], ends)
+    found = streams["token_rewards"]
+    assert found.requires_grad
+    assert (found[~packed.mask] == 0).all()
+    starts = [first for span in packed.layout for first, _ in span.branches]
+    for row, column in zip(*(index.tolist() for index in packed.index), strict=True):
+        assert found[row, column] == every[starts[row] + column]
+
+
+def test_token_scores_of_a_tree_do_not_depend_on_its_neighbours_and_are_pooled_under_the_mask(
+    toy: SimpleNamespace,
+) -> None:
+    trees = toy.trees()
+    policy = Policy(reward_model_from(toy.model("llama")))
+    together, alone = policy.score_tokens(trees, 10_000), policy.score_tokens(trees, 1)
+    means, sums = (policy.score(trees, 10_000, reading) for reading in ("mean", "sum"))  # type: ignore[arg-type]
+    for i, tree in enumerate(trees):
+        for k, branch in enumerate(tree.branches):
+            assert together[i][k] == pytest.approx(alone[i][k], abs=1e-5)
+            assert len(together[i][k]) == len(branch.tokens)
+            kept = [v for v, trained in zip(together[i][k], branch.mask, strict=True) if trained]
+            assert sums[i][k] == pytest.approx(sum(kept), abs=1e-5)
+            assert means[i][k] == pytest.approx(sum(kept) / max(1, len(kept)), abs=1e-5)

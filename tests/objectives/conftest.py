@@ -47,6 +47,7 @@ class Batches:
             "advantages": normal(rows, TOKENS),
             "returns": normal(rows, TOKENS),
             "rewards": normal(rows),
+            "token_rewards": normal(rows, TOKENS),
             "mismatched_log_ratio": normal().abs(),
             "desirable_log_ratio": normal(),
             "undesirable_log_ratio": normal(),
@@ -55,6 +56,10 @@ class Batches:
             "demonstrations": uniform(rows) < 0.6,
             "labels": torch.randint(-1, 2, (rows,), generator=random),
             "ranks": torch.randint(0, 4, (rows,), generator=random),
+            "step_labels": torch.randint(0, 5, (rows, TOKENS), generator=random)
+            .double()
+            .div(4)
+            .masked_fill(uniform(rows, TOKENS) < 0.5, float("nan")),
             "mask": inside & ~spoken_by_others,
             "groups": torch.repeat_interleave(torch.arange(len(GROUP_SIZES)), torch.tensor(GROUP_SIZES)),
             "chosen": torch.tensor([i for i, _ in PAIRS]),

@@ -164,7 +164,7 @@ def test_a_saved_reward_model_scores_the_same_in_a_recipe(parts: tuple[Any, Any]
     plain = RewardModel(path=path, normalise=False)(["the cat"], ["sat"])
     assert plain == pytest.approx([0.25 + 0.5 * expected[0]], abs=1e-5)
     metadata = json.loads((tmp_path / "reward" / "truing.json").read_text())
-    assert metadata["reward"] == {"mean": 0.25, "std": 0.5}
+    assert metadata["reward"] == {"reading": "last", "mean": 0.25, "std": 0.5}
     assert metadata["recipe"] == "reward"
 
 

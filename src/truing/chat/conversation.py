@@ -128,6 +128,31 @@ class Chat:
             return None
         return Tree(encoded[0].prompt, [Branch(e.response, e.mask, finished=e.finished) for e in encoded])
 
+    def step_ends(self, prompt: Prompt, response: Response) -> list[int | None]:
+        """Where each of the response's steps ends: the index, in the response tokens of `encode`, of the last token
+        that holds something of the step's last character; None where truncation has cut it off.
+
+        `DataError` where the steps are not the words of the response in order, or it has several turns.
+        """
+        spoken = _spoken(response)
+        if len(spoken) != 1:
+            raise DataError(
+                f"a response with steps has {len(spoken)} turns", remedy="Steps are cut from a single assistant turn."
+            )
+        counted = self.counts.forged_markers  # `encode` counts them, once
+        form, asked = self._ask(prompt)
+        (message,) = self._scrub(spoken, form)
+        self.counts.forged_markers = counted
+        ends = form.step_ends(asked, message, response.steps)
+        for step, end in zip(response.steps, ends, strict=True):
+            if end is None:
+                raise DataError(
+                    f"the step {step[:60]!r} does not follow the one before it in the response's text",
+                    remedy="A step has words, and the response is its steps in order, with separators between.",
+                )
+        limit = self.max_response_tokens
+        return [None if end is None or (limit is not None and end >= limit) else end for end in ends]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of a sampled response, without its end of turn and special tokens."""
         return self._form.decode(tokens)

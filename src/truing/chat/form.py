@@ -139,14 +139,7 @@ class Form:
 
         It ends with the end-of-turn token: what a template writes after the last one (ChatML's newline) nobody samples.
         """
-        layout, parts, text = self._lay([*asked.messages, *response], generate=False)
-        if not text.startswith(asked.text):
-            raise self._no_prefix()
-        key = (layout.shape, len(asked.messages))
-        if key not in self._plans:
-            _bound(self._plans)
-            self._plans[key] = self._plan(*key)
-        turns = self._plans[key]
+        turns, parts = self._turns(asked, response)
         tokens: list[int] = []
         mask: list[bool] = []
         for number, turn in enumerate(turns, 1):
@@ -156,6 +149,37 @@ class Form:
             tokens += body + rest
             mask += [True] * len(body) + [False] * len(rest)
         return tokens, mask
+
+    def step_ends(self, asked: Asked, response: Message, steps: Sequence[str]) -> list[int | None]:
+        """For each of the steps, which stand in the response's turn one after another, the index among the response's
+        tokens of the last one that holds something of its last character; None from the first step that is not there.
+        """
+        (turn,), parts = self._turns(asked, [response])
+        body = fill(turn.body, parts)
+        first = next((i for i, piece in enumerate(turn.body) if not isinstance(piece, str)), 0)
+        place = len(fill(turn.body[:first], parts))
+        spans = self.twin.spans(turn.after, body)
+        ends: list[int | None] = []
+        for step in steps:
+            words = self.scrub(step)[0].strip()
+            place = body.find(words, place) + len(words) if words and words in body[place:] else -1
+            if place < 0:
+                return ends + [None] * (len(steps) - len(ends))
+            # A character may take several tokens (bytes), and a token may reach across the separator: the last one
+            # that begins before the step's end has seen all of the step.
+            ends.append(max(i for i, (start, _) in enumerate(spans) if start < place))
+        return ends
+
+    def _turns(self, asked: Asked, response: Sequence[Message]) -> tuple[list[_Turn], list[list[str]]]:
+        """The assistant's turns in a response, and the contents that fill them."""
+        layout, parts, text = self._lay([*asked.messages, *response], generate=False)
+        if not text.startswith(asked.text):
+            raise self._no_prefix()
+        key = (layout.shape, len(asked.messages))
+        if key not in self._plans:
+            _bound(self._plans)
+            self._plans[key] = self._plan(*key)
+        return self._plans[key], parts
 
     def header_ids(self) -> list[int]:
         """Tokens after a user's last word, up to where the assistant speaks."""

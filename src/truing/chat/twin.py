@@ -13,6 +13,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -27,6 +28,16 @@ _MARKING = re.compile(r"[^\w\s]")  # added words and runs of spaces are no turn 
 
 THOUGHTS = ("<think>", "</think>")
 """Reasoning tags: tokens that an assistant may say, not turn markers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A piece of text for one call of a tokenizer: where it starts, and how many tokens are not its own."""
+
+    tokenizer: Tokenizer
+    text: str
+    shift: int = 0
+    skip: int = 0
 
 
 class Twin:
@@ -88,17 +99,30 @@ class Twin:
         `after` is the special token (secret spelling) right before it, "" at the very beginning, None in the middle of
         text: there no prefix space is made up, and no token reaches across.
         """
+        return [token for run in self._runs(after, text) for token in self._encode(run.tokenizer, run.text)[run.skip :]]
+
+    def spans(self, after: str | None, text: str) -> list[tuple[int, int]]:
+        """(start, end) in `text` of each token that `follow` gives; several tokens may share a character."""
+        return [
+            (start + run.shift, end + run.shift)
+            for run in self._runs(after, text)
+            for start, end in self._encoding(run.tokenizer, run.text).offsets[run.skip :]
+        ]
+
+    def _runs(self, after: str | None, text: str) -> list[_Run]:
+        """What is tokenised, piece by piece, for `follow`."""
         if not text:
             return []
         if after is not None:
-            return self.encode(after + text)[1 if after else 0 :]
+            return [_Run(self._whole, after + text, -len(after), 1 if after else 0)]
         match = self.secret.search(text)
         if match is None:
-            return self._encode(self._inner, text)
+            return [_Run(self._inner, text)]
         head = text[: match.start()]
         if self._number[match[0]] in self.strips_before:
             head = head.rstrip()
-        return (self._encode(self._inner, head) if head else []) + self.encode(text[match.start() :])
+        rest = _Run(self._whole, text[match.start() :], match.start())
+        return [_Run(self._inner, head), rest] if head else [rest]
 
     def after(self, text: str) -> str | None:
         """What `follow` has to know of a text (secret spelling) that has ended."""
@@ -124,10 +148,14 @@ class Twin:
     def _decode(self, tokens: list[int]) -> str:
         return str(self._backend.decode(tokens, skip_special_tokens=False))
 
+    @classmethod
+    def _encode(cls, tokenizer: Any, text: str) -> list[int]:
+        return list(cls._encoding(tokenizer, text).ids)
+
     @staticmethod
-    def _encode(tokenizer: Any, text: str) -> list[int]:
+    def _encoding(tokenizer: Any, text: str) -> Any:
         try:
-            return list(tokenizer.encode(text, add_special_tokens=False).ids)
+            return tokenizer.encode(text, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError) as error:
             spoilt = re.search("[\ud800-\udfff]", text)
             if spoilt is None:

@@ -1,13 +1,14 @@
 """One kind of feedback as another, and one format as another.
 
-The functions on groups are pure. `convert` runs one of them over a file:
+The functions on groups are pure (`orders`, `thumbs`, `merge`). `convert` runs one of them over a file:
 
     convert("ratings.jsonl", "pairs.jsonl", to="pairs")
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,128 +16,180 @@ from truing.errors import DataError, RegistryError
 from truing.feedback import formats
 from truing.feedback.files import refuse
 from truing.feedback.formats.cells import near
+from truing.feedback.merge import METHODS, merge, pooled
+from truing.feedback.orders import (
+    DEFAULT,
+    Options,
+    adjacent_pairs,
+    best_and_rest,
+    best_and_worst,
+    labels_ranking,
+    orders,
+    pairs,
+    rankings,
+    scores_ranking,
+)
 from truing.feedback.reading import located
+from truing.feedback.scoring import ranking_scores, scores
+from truing.feedback.thumbs import demonstrations, labels, revisions
 from truing.feedback.writing import write_located
-from truing.group import Group, Ranking, Scores
+from truing.group import Critique, Group, Labels, Ranking, Scores, StepLabels
 
 __all__ = [
     "KINDS",
     "Conversion",
     "Kind",
+    "Options",
+    "adjacent_pairs",
+    "best_and_rest",
     "best_and_worst",
     "convert",
     "demonstrations",
+    "labels",
+    "labels_ranking",
+    "losses",
     "pairs",
+    "ranking_scores",
     "rankings",
+    "revisions",
+    "scores",
     "scores_ranking",
 ]
-
-
-def scores_ranking(said: Scores, *, aspect: str | None = None, tolerance: float = 0.0) -> Ranking:
-    """Scores -> the ranking they imply; what has no score stays unranked.
-
-    Two responses tie when the scores differ by no more than `tolerance`. That alone is not transitive, so a tie is
-    counted from its best: [5, 4.6, 4.2] with 0.5 gives ranks [1, 1, 2]. `aspect` may be left out where there is one, or
-    one called `overall`.
-    """
-    if tolerance < 0:
-        raise ValueError(f"tolerance {tolerance} is negative")
-    name = aspect or ("overall" if "overall" in said.values else next(iter(said.values)))
-    if name not in said.values or (aspect is None and name != "overall" and len(said.values) > 1):
-        raise DataError(
-            f"the scores have the aspects {', '.join(said.values)}, and "
-            + (f"`{aspect}` is none of them" if aspect else "nothing says which one ranks"),
-            remedy="Name one of them as `aspect`.",
-        )
-    values = said.values[name]
-    ranks: list[int | None] = [None] * len(values)
-    rank, best = 0, float("inf")
-    for value, index in sorted(((-v, i) for i, v in enumerate(values) if v is not None)):
-        if rank == 0 or best - -value > tolerance:
-            rank, best = rank + 1, -value
-        ranks[index] = rank
-    return Ranking(tuple(ranks), annotator_id=said.annotator_id)
-
-
-def rankings(group: Group, *, aspect: str | None = None, tolerance: float = 0.0) -> list[Group]:
-    """One group for each ranking, and for each of the scores the ranking that they imply."""
-    said = [
-        feedback if isinstance(feedback, Ranking) else scores_ranking(feedback, aspect=aspect, tolerance=tolerance)
-        for feedback in group.feedback
-        if isinstance(feedback, (Ranking, Scores))
-    ]
-    if not said:
-        raise _nothing_to_rank(group)
-    return [replace(group, feedback=(ranking,)) for ranking in said]
-
-
-def pairs(group: Group) -> list[Group]:
-    """Every (better, worse) pair that the rankings say, as groups of two; ties and unranked give none."""
-    return [_pair(group, ranking, better, worse) for ranking in _rankings(group) for better, worse in ranking.pairs()]
-
-
-def best_and_worst(group: Group) -> list[Group]:
-    """The best and the worst of each ranking, as a group of two; the first of each where several tie, and none
-    where all tie."""
-    found = []
-    for ranking in _rankings(group):
-        ranked = [(rank, index) for index, rank in enumerate(ranking.ranks) if rank is not None]
-        if len({rank for rank, _ in ranked}) > 1:
-            worst_rank = max(ranked)[0]
-            worst = min(index for rank, index in ranked if rank == worst_rank)
-            found.append(_pair(group, ranking, min(ranked)[1], worst))
-    return found
-
-
-def demonstrations(group: Group) -> list[Group]:
-    """What a ranking puts first, as a demonstration; none where all tie. A group that is one already stays."""
-    if len(group.responses) == 1 and not group.feedback:
-        return [group]
-    return [replace(pair, responses=pair.responses[:1], feedback=()) for pair in best_and_worst(group)]
-
-
-def _rankings(group: Group) -> tuple[Ranking, ...]:
-    found = group.said(Ranking)
-    if not found:
-        raise _nothing_to_rank(group)
-    return found
-
-
-def _nothing_to_rank(group: Group) -> DataError:
-    kinds = " and ".join(sorted({type(f).__name__ for f in group.feedback})) or "no feedback"
-    return DataError(
-        f"the group has {kinds}, which puts nothing in order",
-        remedy="Only rankings and scores give rankings and pairs.",
-    )
-
-
-def _pair(group: Group, ranking: Ranking, better: int, worse: int) -> Group:
-    two = (group.responses[better], group.responses[worse])
-    said = Ranking.pair(strength=ranking.strength, margin=ranking.margin, annotator_id=ranking.annotator_id)
-    return replace(group, responses=two, feedback=(said,))
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of feedback to convert to: what makes it of a group, and the format that holds it."""
 
-    make: Callable[[Group], list[Group]]
+    make: Callable[[Group, Options], list[Group]]
     format: str
+    ordered: bool
+    """Whether it needs several responses in order, so that single ones to the same prompt are put together first."""
+    loses: Callable[[Group], list[str]]
+    """What of the group the result does not say; nothing where it is lossless."""
 
 
-def _through_rankings(make: Callable[[Group], list[Group]]) -> Callable[[Group], list[Group]]:
-    return lambda group: [made for ranked in rankings(group) for made in make(ranked)]
+def _or_revisions(make: Callable[[Group, Options], list[Group]]) -> Callable[[Group, Options], list[Group]]:
+    """Pairs of an order; of a group that only has edits, the edits."""
+
+    def made(group: Group, options: Options) -> list[Group]:
+        only_edits = bool(group.said(Critique)) and not any(
+            isinstance(f, (Ranking, Scores, Labels)) for f in group.feedback
+        )
+        return revisions(group) if only_edits else make(group, options)
+
+    return made
 
 
-def _demonstrations(group: Group) -> list[Group]:
-    return _through_rankings(demonstrations)(group) if group.feedback else demonstrations(group)
+def _rankings(group: Group, options: Options) -> list[Group]:
+    return [replace(group, feedback=(order.ranking,)) for order in orders(group, options)]
+
+
+# ---- what is lost --------------------------------------------------------------------------------------------------
+
+
+def _ranks(group: Group) -> list[tuple[int | None, ...]]:
+    return [said.ranks for said in group.said(Ranking)]
+
+
+def _ties(group: Group) -> list[str]:
+    found = []
+    for ranks in _ranks(group):
+        given = [rank for rank in ranks if rank is not None]
+        if len(set(given)) < len(given):
+            found.append("ties")
+        if None in ranks:
+            found.append("responses left unranked")
+    return found
+
+
+def _not_used(group: Group, *used: type) -> list[str]:
+    names = {
+        Ranking: "rankings",
+        Scores: "scores",
+        Labels: "thumbs",
+        StepLabels: "marks on steps",
+        Critique: "the words of critiques",
+    }
+    return [names[type(f)] for f in group.feedback if type(f) not in used]
+
+
+def _of_order(group: Group) -> list[str]:
+    found = _not_used(group, Ranking, Scores, Labels)
+    if group.said(Scores):
+        found.append("the scores themselves: only their order is kept (and with a strength scale the gaps)")
+    if group.said(Labels):
+        found.append("whether a response is good: only that up is better than down is kept")
+    return found
+
+
+def _of_pairs(group: Group) -> list[str]:
+    found = _of_order(group) + _ties(group)
+    if any(len(ranks) > 2 for ranks in _ranks(group)):
+        found.append("which pairs came from one ranking")
+    return found
+
+
+def _of_some(group: Group) -> list[str]:
+    found = _of_pairs(group)
+    if any(len(ranks) > 2 for ranks in _ranks(group)):
+        found.append("the order of the responses in between")
+    return found
+
+
+def _of_scores(group: Group) -> list[str]:
+    if group.said(Scores):
+        return _not_used(group, Scores)
+    if group.said(Ranking):
+        found = _not_used(group, Ranking)
+        return found + (["that only the order is known"] if any(len(ranks) > 2 for ranks in _ranks(group)) else [])
+    return _not_used(group, Labels)
+
+
+def _of_labels(group: Group) -> list[str]:
+    found = _not_used(group, Ranking, Scores, Labels, StepLabels)
+    if group.said(Ranking):
+        found.append("what was compared with what")
+    if any(len(ranks) > 2 for ranks in _ranks(group)):
+        found.append("the responses between best and worst")
+    if group.said(Scores):
+        found.append("how far a score is from the threshold")
+    if group.said(StepLabels):
+        found.append("where a solution goes wrong")
+    return found
+
+
+def _of_demonstrations(group: Group) -> list[str]:
+    return ["all that is not the best: what to avoid"] if group.feedback else []
+
+
+def _of_revisions(group: Group) -> list[str]:
+    return _not_used(group, Critique) + (["the words of critiques"] if group.said(Critique) else [])
 
 
 KINDS: dict[str, Kind] = {
-    "pairs": Kind(_through_rankings(pairs), "preference"),
-    "best_and_worst": Kind(_through_rankings(best_and_worst), "preference"),
-    "rankings": Kind(rankings, "ranking"),
-    "demonstrations": Kind(_demonstrations, "prompt_completion"),
+    "pairs": Kind(_or_revisions(pairs), "preference", True, _of_pairs),
+    "adjacent_pairs": Kind(_or_revisions(adjacent_pairs), "preference", True, _of_pairs),
+    "best_and_worst": Kind(_or_revisions(best_and_worst), "preference", True, _of_some),
+    "best_and_rest": Kind(_or_revisions(best_and_rest), "preference", True, _of_some),
+    "rankings": Kind(_rankings, "ranking", True, _of_order),
+    "scores": Kind(lambda group, options: scores(group), "scores", True, _of_scores),
+    "labels": Kind(labels, "unpaired", False, _of_labels),
+    "revisions": Kind(lambda group, options: revisions(group), "preference", False, _of_revisions),
+    "demonstrations": Kind(demonstrations, "prompt_completion", False, _of_demonstrations),
+}
+
+
+def losses(group: Group, to: str) -> list[str]:
+    """What a group loses on its way to a kind of `KINDS`; empty = lossless."""
+    return list(dict.fromkeys(KINDS[to].loses(group)))
+
+
+_SILENT = {
+    "scores": "judge no response",
+    "labels": "say nothing good or bad",
+    "revisions": "have no edit",
+    "demonstrations": "have nothing that is best",
 }
 
 
@@ -151,12 +204,34 @@ class Conversion:
     num_silent: int
     """Groups that gave nothing, because they say nothing: all of it tied."""
     skipped: list[DataError] = field(default_factory=list)
+    to: str = ""
+    """The kind (`KINDS`) or format that was asked for."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """What the result does not say any more, and of how many groups."""
+    merged: str | None = None
+    """The method that made one annotator of several."""
+    num_merged: int = 0
+    """Groups after rows about the same responses came together."""
+    reliability: dict[str, float] = field(default_factory=dict)
+    """How far each annotator is to be trusted, 0..1, where the method asks that."""
 
     def text(self) -> str:
         """For people."""
         lines = [f"{self.target}: {self.num_written} rows of format {self.format}, from {self.num_read} groups"]
+        if self.merged:
+            lines.append(f"merged by {self.merged}: {self.num_merged} groups; who said what is lost")
+        if self.reliability:
+            lines += _reliability_text(self.reliability)
         if self.num_silent:
-            lines.append(f"{self.num_silent} groups gave none: all their responses tie")
+            lines.append(
+                f"{self.num_silent} groups gave none: all their responses tie"
+                if self.to not in _SILENT
+                else f"{self.num_silent} groups gave none: they {_SILENT[self.to]}"
+            )
+        if self.to in KINDS:
+            lines += [f"lost: {what} ({number} groups)" for what, number in self.lost.most_common()]
+            if not self.lost:
+                lines.append("lossless: the result says all that " + ("was merged" if self.merged else "was said"))
         if self.skipped:
             lines.append(f"{len(self.skipped)} rows skipped:")
             lines += [f"  {error.where}: {error.found}" for error in self.skipped[:20]]
@@ -165,37 +240,98 @@ class Conversion:
         return "\n".join(lines)
 
 
+def _reliability_text(reliability: dict[str, float]) -> list[str]:
+    ordered = sorted(reliability.items(), key=lambda item: item[1])
+    middle = ordered[len(ordered) // 2][1]
+    least = ", ".join(f"{who} {value:.2f}" for who, value in ordered[:5])
+    return [f"{len(ordered)} annotators, reliability {middle:.2f} in the middle; the least reliable: {least}"]
+
+
+def _spread_out(groups: Iterable[tuple[str, Group]], kind: Kind) -> Iterator[tuple[str, Group]]:
+    """The groups one by one; single judged responses are held back to the end and put together by their prompt."""
+    alone = []
+    for where, group in groups:
+        if len(group.responses) == 1 and any(isinstance(said, (Labels, Scores)) for said in group.feedback):
+            alone.append((where, group))
+        else:
+            yield where, group
+    yield from pooled(alone)
+
+
+def _unknown(what: str, name: str, known: Iterable[str], listed: str) -> RegistryError:
+    meant = near(name, list(known))
+    return RegistryError(f"there is no {what} `{name}`", remedy=(f"Did you mean `{meant}`? " if meant else "") + listed)
+
+
 def convert(
-    source: str | Path, target: str | Path, *, to: str, format: str | None = None, skip_bad: bool = False
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str,
+    format: str | None = None,
+    skip_bad: bool = False,
+    merge_by: str | None = None,
+    options: Options = DEFAULT,
 ) -> Conversion:
     """Rewrite a file. `to` is a format (`formats.FORMATS`) or a kind of feedback (`KINDS`).
+
+    `merge_by` (`merge.METHODS`) first makes one annotator of several; that needs all groups in memory, and so do
+    pairs and rankings of single judged responses, which are put together by their prompt. All else is streamed.
 
     A row that cannot be read, or that `to` cannot say, ends it and nothing is written; with `skip_bad` it is left out.
     """
     if to not in KINDS and to not in formats.FORMATS:
-        meant = near(to, [*KINDS, *formats.FORMATS])
-        raise RegistryError(
-            f"there is no format and no kind `{to}`",
-            remedy=(f"Did you mean `{meant}`? " if meant else "")
-            + f"Kinds: {', '.join(KINDS)}. Formats: {', '.join(formats.FORMATS)}.",
-        )
-    kind = KINDS.get(to) or Kind(lambda group: [group], to)
+        listed = f"Kinds: {', '.join(KINDS)}. Formats: {', '.join(formats.FORMATS)}."
+        raise _unknown("format and no kind", to, [*KINDS, *formats.FORMATS], listed)
+    if merge_by is not None and merge_by not in METHODS:
+        raise _unknown("way to merge", merge_by, METHODS, f"Known: {', '.join(METHODS)}.")
+    kind = KINDS.get(to) or Kind(lambda group, options: [group], to, False, lambda group: [])
     skipped: list[DataError] = []
     on_bad = skipped.append if skip_bad else refuse
-    num_read = num_silent = 0
+    num_read = num_silent = num_merged = 0
+    lost: Counter[str] = Counter()
+    reliability: dict[str, float] = {}
 
-    def made() -> Iterator[tuple[str, Group]]:
-        nonlocal num_read, num_silent
+    def read() -> Iterator[tuple[str, Group]]:
+        nonlocal num_read
         for where, group in located(source, format=format, on_bad=on_bad):
             num_read += 1
+            yield where, group
+
+    def merged() -> Iterator[tuple[str, Group]]:
+        nonlocal num_merged
+        if merge_by is None:
+            yield from read()
+            return
+        made = merge(read(), merge_by)
+        num_merged = len(made.groups)
+        reliability.update(made.reliability)
+        yield from made.groups
+
+    def made() -> Iterator[tuple[str, Group]]:
+        nonlocal num_silent
+        for where, group in _spread_out(merged(), kind) if kind.ordered else merged():
             try:
-                found = kind.make(group)
+                found = kind.make(group, options)
             except DataError as error:
                 on_bad(DataError(error.found, where=where, remedy=error.remedy))
                 continue
             num_silent += not found
+            lost.update(dict.fromkeys(kind.loses(group), 1))
             for each in found:
                 yield where, each
 
     num_written = write_located(made(), target, kind.format, on_bad)
-    return Conversion(str(target), kind.format, num_read, num_written, num_silent, skipped)
+    return Conversion(
+        str(target),
+        kind.format,
+        num_read,
+        num_written,
+        num_silent,
+        skipped,
+        to=to,
+        lost=lost,
+        merged=merge_by,
+        num_merged=num_merged,
+        reliability=reliability,
+    )

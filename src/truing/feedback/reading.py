@@ -40,11 +40,12 @@ def located(source: str | Path, *, format: str | None = None, on_bad: OnBad = re
                 on_bad(error)
                 continue
         try:
-            group = chosen.read(row, where)
+            groups = chosen.groups(row, where)
         except DataError as error:
             on_bad(error)
             continue
-        yield where, group
+        for group in groups:
+            yield where, group
 
 
 def read(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,11 @@ from truing.models.heads import score_head
 from truing.models.logprobs import Head, head_of
 from truing.tree import Packed, Tree, budgeted, pack
 
-__all__ = ["Policy"]
+__all__ = ["Policy", "Reading"]
+
+Reading = Literal["last", "mean", "sum", "steps"]
+"""How a response's score is read off the reward head: at its last token, as the mean or sum over its tokens, or step by
+step."""
 
 
 class Policy:
@@ -51,6 +56,8 @@ class Policy:
                 streams["ref_logprobs"] = self._reference_logprobs(packed)
             if "rewards" in reads:
                 streams["rewards"] = self.rewards(packed)
+            if "token_rewards" in reads:
+                streams["token_rewards"] = packed.scatter(self.token_rewards(packed)[_trained(packed)])
             if not {"logprobs", "entropies"}.isdisjoint(reads):
                 hidden = self._runner(packed)[packed.predictors]
                 head = self._head(self.model)
@@ -67,14 +74,40 @@ class Policy:
         scores: Tensor = score_head(self.model)(self._runner(packed)[packed.ends])
         return scores.squeeze(-1).float()
 
-    def score(self, trees: Sequence[Tree], tokens_per_batch: int) -> list[list[float]]:
-        """The reward head on many trees, without gradients: a list per tree, a number per branch."""
+    def token_rewards(self, packed: Packed) -> Tensor:
+        """[T]: what the reward head says at every token of the packed row, prompts included."""
+        scores: Tensor = score_head(self.model)(self._runner(packed))
+        return scores.squeeze(-1).float()
+
+    def score(
+        self, trees: Sequence[Tree], tokens_per_batch: int, reading: Literal["last", "mean", "sum"] = "last"
+    ) -> list[list[float]]:
+        """The reward head on many trees, without gradients: a list per tree, a number per branch.
+
+        It is read at the last token, or as the mean or sum over the tokens of the branch under its mask (0 for none).
+        """
+        if reading != "last":
+            return [
+                [_pooled(values, branch.mask, reading) for values, branch in zip(row, tree.branches, strict=True)]
+                for row, tree in zip(self.score_tokens(trees, tokens_per_batch), trees, strict=True)
+            ]
         out: list[list[float]] = [[] for _ in trees]
         with torch.no_grad():
             for indices in budgeted(trees, tokens_per_batch):
                 values = iter(self.rewards(pack([trees[i] for i in indices]).to(self.device)).tolist())
                 for i in indices:
                     out[i] = [next(values) for _ in trees[i].branches]
+        return out
+
+    def score_tokens(self, trees: Sequence[Tree], tokens_per_batch: int) -> list[list[list[float]]]:
+        """The reward head at every token of every branch, without gradients: by tree, branch, token."""
+        out: list[list[list[float]]] = [[] for _ in trees]
+        with torch.no_grad():
+            for indices in budgeted(trees, tokens_per_batch):
+                packed = pack([trees[i] for i in indices]).to(self.device)
+                values = self.token_rewards(packed).tolist()
+                for i, span in zip(indices, packed.layout, strict=True):
+                    out[i] = [values[first:end] for first, end in span.branches]
         return out
 
     def _head(self, model: Any) -> Head:
@@ -92,3 +125,15 @@ class Policy:
                 runner = self._reference_runner
             hidden = runner(packed)[packed.predictors]
             return packed.scatter(self._head(model).logprobs(hidden, packed.targets, temperature=self.temperature))
+
+
+def _pooled(values: Sequence[float], mask: Sequence[bool], reading: Literal["mean", "sum"]) -> float:
+    kept = [value for value, trained in zip(values, mask, strict=True) if trained]
+    return math.fsum(kept) / (max(1, len(kept)) if reading == "mean" else 1)
+
+
+def _trained(packed: Packed) -> Tensor:
+    """[N]: where in the packed row each trained token stands (`predictors` are where it is predicted)."""
+    starts = [first for span in packed.layout for first, _ in span.branches]
+    rows, columns = packed.index
+    return torch.tensor(starts, dtype=torch.long, device=rows.device)[rows] + columns

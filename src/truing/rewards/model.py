@@ -24,13 +24,14 @@ if TYPE_CHECKING:  # torch is loaded with the first model, not with the list of 
 
     from truing.tree import Branch, Tree
 
-__all__ = ["RewardModel"]
+__all__ = ["Messages", "RewardModel", "as_prompt", "as_response", "check_tokens", "reopen"]
 
 Messages = Sequence[Mapping[str, str]]
 
 
 class RewardModel:
-    """The score of a reward model at the last token of each response, as (score - mean) / std.
+    """The score of a reward model at the last token of each response, as (score - mean) / std; of one that scores every
+    token (`token_reward`) the mean or sum over the response, as it was trained.
 
     `path` is a folder or hub name. With `normalise` off, or where nothing is known of the scores' mean and spread, it
     is the plain score. Prompts that repeat are run once for all their responses; `tokens_per_batch` bounds memory and
@@ -56,10 +57,12 @@ class RewardModel:
         from truing.models.saving import METADATA, read_metadata
 
         folder = locate(path)
-        mean, std = _normalisation(read_metadata(folder), folder / METADATA) if normalise else (0.0, 1.0)
+        metadata = read_metadata(folder)
+        reading = _reading(metadata, folder / METADATA)
+        mean, std = _normalisation(metadata, folder / METADATA) if normalise else (0.0, 1.0)
         model = load_reward_model(path, dtype=dtype)
         model.to(best_device())  # type: ignore[arg-type]
-        self._set(model, load_tokenizer(path), mean, std, tokens_per_batch)
+        self._set(model, load_tokenizer(path), mean, std, tokens_per_batch, reading)
 
     @classmethod
     def of(
@@ -70,18 +73,27 @@ class RewardModel:
         mean: float = 0.0,
         std: float = 1.0,
         tokens_per_batch: int = 8192,
+        reading: Literal["last", "mean", "sum"] = "last",
     ) -> RewardModel:
         """A reward model that is in memory."""
         made = cls.__new__(cls)
-        made._set(model, tokenizer, mean, std, tokens_per_batch)
+        made._set(model, tokenizer, mean, std, tokens_per_batch, reading)
         return made
 
-    def _set(self, model: Any, tokenizer: Any, mean: float, std: float, tokens_per_batch: int) -> None:
+    def _set(
+        self,
+        model: Any,
+        tokenizer: Any,
+        mean: float,
+        std: float,
+        tokens_per_batch: int,
+        reading: Literal["last", "mean", "sum"],
+    ) -> None:
         from truing.chat import Chat
         from truing.models.policy import Policy
 
         self.model, self.tokenizer = model, tokenizer
-        self.mean, self.std, self.tokens_per_batch = mean, std, tokens_per_batch
+        self.mean, self.std, self.tokens_per_batch, self.reading = mean, std, tokens_per_batch, reading
         self._policy, self._chat = Policy(model), Chat(tokenizer)
 
     def __call__(
@@ -96,7 +108,7 @@ class RewardModel:
         """One reward per completion. `messages`, where given, are the prompts' turns; a completion that is not
         `finished` is read without an end of turn."""
         said = prompts if messages is None else messages
-        pairs = [(_prompt(p), _response(c)) for p, c in zip(said, completions, strict=True)]
+        pairs = [(as_prompt(p), as_response(c)) for p, c in zip(said, completions, strict=True)]
         ended = finished or [True] * len(pairs)
         rows: dict[Prompt, list[int]] = {}
         for i, (prompt, _) in enumerate(pairs):
@@ -119,7 +131,7 @@ class RewardModel:
             assert tree is not None, "no truncation was asked for"
             for branch, ended in zip(tree.branches, finished[number] if finished else (), strict=finished is not None):
                 if not ended:
-                    self._reopen(branch)
+                    reopen(branch, self._chat.end_ids)
             trees.append(tree)
         return self._score(trees)
 
@@ -147,7 +159,7 @@ class RewardModel:
         Learning to summarize (arXiv:2009.01325, sec. 3.4) sets the mean of its reward model to 0 in this way; a spread
         of 1 gives a KL weight the same meaning for every reward model.
         """
-        plain = RewardModel.of(self.model, self.tokenizer, tokens_per_batch=self.tokens_per_batch)
+        plain = self._scaled(0.0, 1.0)
         scores = [value for row in plain.score_groups(groups) for value in row]
         spread = statistics.pstdev(scores) if scores else 0.0
         if spread < 1e-6:
@@ -157,35 +169,51 @@ class RewardModel:
                 remedy="Give more samples; a reward model that gives everything the same score has not learned.",
             )
         mean = statistics.fmean(scores)
-        return RewardModel.of(self.model, self.tokenizer, mean=mean, std=spread, tokens_per_batch=self.tokens_per_batch)
+        return self._scaled(mean, spread)
+
+    def _scaled(self, mean: float, std: float) -> RewardModel:
+        return RewardModel.of(
+            self.model,
+            self.tokenizer,
+            mean=mean,
+            std=std,
+            tokens_per_batch=self.tokens_per_batch,
+            reading=self.reading,
+        )
 
     def save(self, folder: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
         """A standard folder, the normalisation in its `truing.json`."""
         from truing.models.saving import save_model
 
-        about = {**(metadata or {}), "reward": {"mean": self.mean, "std": self.std}}
+        about = {**(metadata or {}), "reward": {"reading": self.reading, "mean": self.mean, "std": self.std}}
         save_model(self.model, self.tokenizer, folder, metadata=about)
 
     def _score(self, trees: Sequence[Tree]) -> list[list[float]]:
-        rows = self.model.get_input_embeddings().weight.shape[0]
-        highest = max((t for tree in trees for ids in _ids(tree) for t in ids), default=0)
-        if highest >= rows:
-            raise ModelError(
-                f"token {highest} is outside its vocabulary of {rows}",
-                where=self.model.name_or_path or "reward model",
-                remedy="The tokens come from another tokenizer: score texts, not tokens.",
-            )
+        check_tokens(self.model, trees)
         parts = [(i, part) for i, tree in enumerate(trees) for part in _split(tree, self.tokens_per_batch)]
         out: list[list[float]] = [[] for _ in trees]
-        scored = self._policy.score([part for _, part in parts], self.tokens_per_batch)
+        scored = self._policy.score([part for _, part in parts], self.tokens_per_batch, self.reading)
         for (i, _), values in zip(parts, scored, strict=True):
             out[i] += [(value - self.mean) / self.std for value in values]
         return out
 
-    def _reopen(self, branch: Branch) -> None:
-        end = self._chat.end_ids
-        if end and branch.tokens[-len(end) :] == end:
-            del branch.tokens[-len(end) :], branch.mask[-len(end) :]
+
+def reopen(branch: Branch, end: list[int]) -> None:
+    """Takes the end of turn off a response that was cut."""
+    if end and branch.tokens[-len(end) :] == end:
+        del branch.tokens[-len(end) :], branch.mask[-len(end) :]
+
+
+def check_tokens(model: Any, trees: Sequence[Tree]) -> None:
+    """`ModelError` where a token is not in the model's vocabulary."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    highest = max((t for tree in trees for ids in _ids(tree) for t in ids), default=0)
+    if highest >= rows:
+        raise ModelError(
+            f"token {highest} is outside its vocabulary of {rows}",
+            where=model.name_or_path or "reward model",
+            remedy="The tokens come from another tokenizer: score texts, not tokens.",
+        )
 
 
 def _split(tree: Tree, limit: int) -> list[Tree]:
@@ -204,16 +232,35 @@ def _ids(tree: Tree) -> list[list[int]]:
     return [tree.prompt, *(branch.tokens for branch in tree.branches)]
 
 
-def _prompt(said: str | Messages) -> Prompt:
+def as_prompt(said: str | Messages) -> Prompt:
+    """A prompt from the text of a single user turn, or from turns."""
     return Prompt.of(said) if isinstance(said, str) else Prompt(tuple(_message(m) for m in said))
 
 
-def _response(said: str | Messages) -> Response:
+def as_response(said: str | Messages) -> Response:
+    """A response from the text of a single assistant turn, or from turns."""
     return Response.of(said) if isinstance(said, str) else Response(tuple(_message(m) for m in said))
 
 
 def _message(said: Mapping[str, str]) -> Message:
     return Message(said["role"], said["content"])
+
+
+def _reading(metadata: Mapping[str, Any], place: Path) -> Literal["last", "mean", "sum"]:
+    """How the folder's scores are meant to be read: the last token where nothing is said."""
+    said = metadata.get("reward")
+    reading: Any = said.get("reading", "last") if isinstance(said, dict) else "last"
+    known: tuple[Literal["last", "mean", "sum"], ...] = ("last", "mean", "sum")
+    for each in known:
+        if reading == each:
+            return each
+    if reading == "steps":
+        raise ModelError(
+            "it scores the steps of a reasoning, not whole responses",
+            where=str(place),
+            remedy="Use the reward `process`: {process: {path: ...}}.",
+        )
+    raise ModelError(f"`reward.reading` is {reading!r:.40}", where=str(place), remedy="last, mean, sum or steps.")
 
 
 def _normalisation(metadata: Mapping[str, Any], place: Path) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Reward functions on a batch of samples: called, weighted, added.
+"""Reward functions on a batch of samples: called, and made one number.
 
 A reward function is `f(prompts, completions, **columns) -> list[float | None]`, one entry per completion, sync or
 async. `prompts` and `completions` are texts; `columns` holds, per completion, the data's other columns, the
@@ -12,12 +12,14 @@ import asyncio
 import inspect
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from truing.errors import TrainingError
 from truing.group import Group
+from truing.recipe import CombinationSettings, labels_of
+from truing.rewards.combine import constrained, lexicographic, limits_of, normalised, weighted
 from truing.rollouts.sampling import Sample
 
 __all__ = ["Function", "Scored", "score"]
@@ -56,9 +58,12 @@ def score(
     texts: Sequence[Sequence[str]],
     *,
     missing_end_penalty: float = 0.0,
+    combination: CombinationSettings | None = None,
 ) -> Scored:
-    """Every function on every sample. `TrainingError` where one answers with the wrong number of rewards or with
-    something that is no finite number."""
+    """Every function on every sample, made one number each as `combination` says (by default the weighted sum).
+
+    `TrainingError` where one answers with the wrong number of rewards or with something that is no finite number.
+    """
     sizes = [len(row) for row in samples]
     repeated = [group for group, size in zip(groups, sizes, strict=True) for _ in range(size)]
     flat = [s for row in samples for s in row]
@@ -72,18 +77,36 @@ def score(
     }
     asked = [g.prompt.text for g in repeated]
     answered = [text for row in texts for text in row]
-    totals = [math.nan] * len(flat)
-    parts: dict[str, list[list[float]]] = {}
-    for name, weight, function in functions:
-        values = _checked(name, _called(function(asked, answered, **columns)), len(flat))
-        parts[name] = _rows(values, sizes)
-        for i, value in enumerate(values):
-            if not math.isnan(value):
-                totals[i] = (0.0 if math.isnan(totals[i]) else totals[i]) + weight * value
+    labels = labels_of([name for name, _, _ in functions])
+    found: dict[str, tuple[float, list[float]]] = {}
+    for label, (name, weight, function) in zip(labels, functions, strict=True):
+        found[label] = (weight, _checked(name, _called(function(asked, answered, **columns)), len(flat)))
+    members = [g for g, size in enumerate(sizes) for _ in range(size)]
+    totals = _combined(found, members, combination or CombinationSettings())
     for i, sample in enumerate(flat):
         if not sample.finished:
             totals[i] -= missing_end_penalty
-    return Scored(_rows(totals, sizes), parts)
+    return Scored(_rows(totals, sizes), {label: _rows(values, sizes) for label, (_, values) in found.items()})
+
+
+def _combined(
+    parts: Mapping[str, tuple[float, list[float]]], groups: Sequence[int], settings: CombinationSettings
+) -> list[float]:
+    """One number per completion."""
+    within = {"none": None, "batch": [0] * len(groups), "group": groups}[settings.normalise]
+    # A threshold is in the reward's own units.
+    scaled = {
+        name: (weight, values if within is None or name in settings.thresholds else normalised(values, within))
+        for name, (weight, values) in parts.items()
+    }
+    match settings.by:
+        case "weighted":
+            return weighted(list(scaled.values()), len(groups))
+        case "lexicographic":
+            return lexicographic(list(scaled.values()), groups, tolerance=settings.tolerance)
+        case "constrained":
+            objectives, limits = limits_of(scaled, settings.thresholds)
+            return constrained(objectives, limits, len(groups), penalty=settings.penalty)
 
 
 def _called(result: Any) -> Any:

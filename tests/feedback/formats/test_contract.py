@@ -20,6 +20,8 @@ from truing.feedback.formats import Format
 from truing.feedback.formats.cells import filled
 from truing.group import Critique, Feedback, Group, Labels, Message, Prompt, Ranking, Response, Scores, StepLabels
 
+WRITTEN = [name for name, format in formats.FORMATS.items() if format.writes]
+
 # Hard cases for transcripts, CSV and JSON: markers, quotes, line breaks, white space, other scripts, emptiness.
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
     [
@@ -179,7 +181,7 @@ def meaning(group: Group) -> Group:
     return group
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_fits_is_written_recognised_and_read_back(name: str, data: st.DataObject) -> None:
@@ -190,7 +192,7 @@ def test_what_fits_is_written_recognised_and_read_back(name: str, data: st.DataO
     assert format.read(row, "f:1") == group
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 @settings(max_examples=100, deadline=None)
 @given(group=groups())
 def test_any_group_is_refused_or_read_back_as_what_it_was(name: str, group: Group) -> None:
@@ -249,7 +251,7 @@ def test_whatever_a_row_holds_it_is_a_group_or_a_data_error_with_place_and_remed
 
 
 @pytest.mark.parametrize("kind", ["jsonl.gz", "json", "csv", "parquet"])
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 @settings(
     max_examples=5,
     deadline=None,
@@ -269,6 +271,12 @@ def test_every_format_survives_every_container(tmp_path: Path, name: str, kind: 
         return
     assert feedback.sniff(path).name == name
     assert feedback.read_all(path) == made
+
+
+@pytest.mark.parametrize("name", [name for name in formats.FORMATS if name not in WRITTEN])
+def test_a_layout_that_is_only_read_refuses_to_write_and_names_one_that_holds_every_group(name: str) -> None:
+    with pytest.raises(DataError, match=f"does not fit format `{name}`\n.*format `group` holds every group"):
+        formats.get(name).write(Group(Prompt.of("p"), (Response.of("a"),)))
 
 
 def test_a_format_of_ones_own_is_asked_first() -> None:
@@ -294,3 +302,9 @@ def test_every_format_says_what_it_is(name: str) -> None:
     format = formats.get(name)
     assert format.name == name
     assert all(column in format.summary or name == "hh" for column in format.needs)
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_every_format_is_in_the_docs(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert f"| `{name}` |" in page

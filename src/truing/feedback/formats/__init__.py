@@ -9,10 +9,17 @@ from truing.errors import DataError, RegistryError
 from truing.feedback.formats import (
     alpaca,
     bare,
+    bigbench_mistake,
     group,
     hh,
+    llmbar,
+    llmfao,
     messages,
+    mr_gsm8k,
+    oasst,
+    pandalm,
     preference,
+    prm800k,
     prompt_completion,
     ranking,
     red_team,
@@ -20,6 +27,7 @@ from truing.feedback.formats import (
     sharegpt,
     stepwise,
     text,
+    topical_chat,
     unpaired,
 )
 from truing.feedback.formats.base import Format
@@ -31,6 +39,15 @@ FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT
     # The most particular first: each is asked only about rows that those before it do not know.
     for module in (
+        # Published files with a layout of their own.
+        oasst,
+        pandalm,
+        llmfao,
+        llmbar,
+        prm800k,
+        mr_gsm8k,
+        bigbench_mistake,
+        topical_chat,
         ranking,
         scores,
         group,

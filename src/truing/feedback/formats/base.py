@@ -10,7 +10,19 @@ from truing.errors import DataError
 from truing.feedback.formats.cells import Row, near
 from truing.group import Critique, Group, Labels, Message, Ranking, Response, Scores, StepLabels
 
-__all__ = ["Format", "as_turns", "as_value", "bare", "given", "has", "joined", "only", "prompt_turns", "unfit"]
+__all__ = [
+    "Format",
+    "as_turns",
+    "as_value",
+    "bare",
+    "given",
+    "has",
+    "joined",
+    "only",
+    "prompt_turns",
+    "read_only",
+    "unfit",
+]
 
 F = TypeVar("F", Ranking, Scores, Labels, StepLabels, Critique)
 
@@ -30,6 +42,23 @@ class Format:
     sniff: Callable[[Row], bool]
     read: Callable[[Row, str], Group]
     write: Callable[[Group], dict[str, Any]]
+    spread: Callable[[Row, str], list[Group]] | None = None
+    """Where a row holds many groups (a tree of conversations): all of them; `read` then takes only a row of one."""
+    writes: bool = True
+    """False for a published file's own layout, that is only read: `write` refuses every group."""
+
+    def groups(self, row: Row, where: str) -> list[Group]:
+        """What a row holds: one group in all formats but those that spread."""
+        return [self.read(row, where)] if self.spread is None else self.spread(row, where)
+
+
+def read_only(format: str) -> Callable[[Group], dict[str, Any]]:
+    """The `write` of a layout that is only read."""
+
+    def write(group: Group) -> dict[str, Any]:
+        raise unfit(format, f"a group of {len(group.responses)}", "It is only read; format `group` holds every group.")
+
+    return write
 
 
 def has(*columns: str, unlike: Collection[str] = ()) -> Callable[[Row], bool]:
