@@ -44,7 +44,7 @@ from common.table import markdown, spread
 
 SIDES: dict[str, tuple[str, dict[str, Any]]] = {
     "truing": ("sides.truing_dpo", {}),
-    "truing-2048": ("sides.truing_dpo", {"settings": {"update.tokens_per_batch": 2048}}),
+    "truing-8192": ("sides.truing_dpo", {"settings": {"update.tokens_per_batch": 8192}}),
     "truing-bfloat16": ("sides.truing_dpo", {"settings": {"update.autocast": True}}),
     "truing-checkpointed": ("sides.truing_dpo", {"settings": {"model.checkpointing": True}}),
     "trl": ("sides.trl_dpo", {"setting": "float32"}),
@@ -54,7 +54,7 @@ SIDES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 SAID = {
     "truing": "Truing",
-    "truing-2048": "Truing, micro-batches of 2,048 tokens",
+    "truing-8192": "Truing, micro-batches of 8,192 tokens",
     "truing-bfloat16": "Truing, bfloat16",
     "truing-checkpointed": "Truing, activation checkpointing",
     "trl": "TRL",

@@ -175,8 +175,9 @@ class UpdateSettings(_Settings):
     """Passes over each batch of rollouts (PPO epochs), each with a fresh permutation."""
     minibatches: int = Field(1, ge=1)
     """Optimizer steps in each pass over a batch of rollouts."""
-    tokens_per_batch: int = Field(8192, ge=1)
-    """Budget of tokens that go through the model at once. Bounds memory; the result does not depend on it."""
+    tokens_per_batch: int | None = Field(None, ge=1)
+    """Budget of tokens that go through the model at once. Bounds memory; the result does not depend on it. By default
+    2,048 on a CPU, where small micro-batches cost no time (docs/performance.md), and 8,192 elsewhere."""
     autocast: bool = False
     """bfloat16 products with float32 weights."""
 

@@ -141,7 +141,7 @@ def _scale(run: Run) -> dict[str, Any]:
         return {"reward": {"reading": run.reading}}
     assert isinstance(run.experience, Offline)
     some = run.experience.trees[:1000]
-    scores = [s for row in run.policy.score(some, run.recipe.update.tokens_per_batch, run.reading) for s in row]
+    scores = [s for row in run.policy.score(some, run.updater.tokens_per_batch, run.reading) for s in row]
     scale = {"mean": statistics.fmean(scores), "std": statistics.pstdev(scores) or 1.0}
     return {"reward": {"reading": run.reading, **scale}}
 

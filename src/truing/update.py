@@ -27,6 +27,9 @@ from truing.tree import Packed, Tree, budgeted, pack
 
 __all__ = ["Loss", "Updater", "learning_rate", "optimizer_for"]
 
+CPU_TOKENS, GPU_TOKENS = 2048, 8192
+"""Micro-batches when the recipe does not say: products of 2,000 rows fill a CPU, and not a GPU."""
+
 
 def optimizer_for(model: nn.Module, settings: UpdateSettings) -> torch.optim.AdamW:
     """AdamW over what is trained; only matrices decay."""
@@ -129,6 +132,8 @@ class Updater:
     def __init__(self, policy: Policy, loss: Loss, settings: UpdateSettings, steps: int, seed: int) -> None:
         self.policy, self.loss, self.settings, self.steps, self.seed = policy, loss, settings, steps, seed
         self.optimizer = optimizer_for(policy.model, settings)
+        on_cpu = policy.device.type == "cpu"
+        self.tokens_per_batch = settings.tokens_per_batch or (CPU_TOKENS if on_cpu else GPU_TOKENS)
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """All passes over one batch; the mean of the numbers of its optimizer steps.
@@ -169,7 +174,7 @@ class Updater:
 
     def _parts(self, trees: Sequence[Tree]) -> list[tuple[Packed, dict[str, Tensor]]]:
         made = []
-        for indices in budgeted(trees, self.settings.tokens_per_batch):
+        for indices in budgeted(trees, self.tokens_per_batch):
             chosen = [trees[i] for i in indices]
             packed = pack(chosen).to(self.policy.device)
             made.append((packed, data_streams(chosen, packed)))
