@@ -65,50 +65,59 @@ def methods() -> list[str]:
 
 
 def compare_methods(
-    out: Path, names: Sequence[str] | None = None, *, seeds: Sequence[int] = (0, 1, 2), resume: bool = False
+    out: Path,
+    names: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    resume: bool = False,
+    settings: Settings | None = None,
 ) -> Path:
-    """Run everything into `out`; the path of `report.html`. What is measured already is not measured again."""
+    """Run everything into `out`; the path of `report.html`. What is measured already is not measured again.
+
+    `settings` says how much data there is; its seed is not used.
+    """
     torch.set_num_threads(1)
+    settings = settings or Settings()
     chosen = list(names or methods())
     rows: list[Measured] = []
     refused: dict[str, str] = {}
     with Progress("methods", len(chosen) * len(seeds), unit="run") as progress:
         for turn, seed in enumerate(seeds):
-            job, settings = _prepared(out / f"seed-{seed}", seed, resume)
+            job = _prepared(out / f"seed-{seed}", replace(settings, seed=seed), resume)
             for number, name in enumerate(chosen, 1):
-                measured = _measured(job, settings, name, refused)
+                measured = _measured(job, name, refused)
                 if measured is not None:
                     rows.append(measured)
                 progress.update(turn * len(chosen) + number)
-    return _report(out, rows, refused, seeds)
+    return _report(out, rows, refused, seeds, settings)
 
 
-def _prepared(out: Path, seed: int, resume: bool) -> tuple[Job, Settings]:
-    settings = replace(Settings(), seed=seed)
+def _prepared(out: Path, settings: Settings, resume: bool) -> Job:
     claim(out, settings, resume)
     job = Job(out, settings)
     data = job.data()
     sft = job.train("SFT", "sft", lab.base_path(), data / "demonstrations.jsonl", SFT)
     preferences = job.preferences(sft)
-    labels = data / "labels.jsonl"
-    if not labels.exists():
-        convert(preferences, labels, to="labels")
-    return job, settings
+    for kind in ("labels", "scores"):
+        if not (data / f"{kind}.jsonl").exists():
+            convert(preferences, data / f"{kind}.jsonl", to=kind)
+    return job
 
 
 def _data_for(job: Job, name: str) -> Path:
-    """Rankings, or thumbs made of them: the best of a group up, the worst down."""
+    """Rankings, or the thumbs or scores that `truing feedback convert` makes of them."""
     reads = {s for term in recipe.load(name).objectives for s in bind(registry.objective, term).reads}
-    return job.out / "data" / ("labels.jsonl" if "labels" in reads else "preferences.jsonl")
+    kind = next((kind for kind in ("labels", "scores") if kind in reads), "preferences")
+    return job.out / "data" / f"{kind}.jsonl"
 
 
-def _measured(job: Job, settings: Settings, name: str, refused: dict[str, str]) -> Measured | None:
+def _measured(job: Job, name: str, refused: dict[str, str]) -> Measured | None:
     file = job.out / "measured" / f"{name}.json"
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         # spawn, not fork: a child of this process would inherit its memory and report it as its own.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found = pool.apply(_one, (job.out, settings, name))
+            found = pool.apply(_one, (job.out, job.settings, name))
         replace_text(file, json.dumps(found))
     found = json.loads(file.read_text(encoding="utf-8"))
     if "refused" in found:
@@ -152,8 +161,7 @@ def _one(out: Path, settings: Settings, name: str) -> dict[str, Any]:
     return asdict(measured)
 
 
-def _sft_utilities(out: Path, seed: int) -> list[float]:
-    settings = replace(Settings(), seed=seed)
+def _sft_utilities(out: Path, seed: int, settings: Settings) -> list[float]:
     file = out / f"seed-{seed}" / "sft-utilities.json"
     if not file.exists():
         groups = lab.prompts("test", settings.test_prompts, seed=0)
@@ -167,8 +175,10 @@ def _sft_utilities(out: Path, seed: int) -> list[float]:
     return found
 
 
-def _report(out: Path, rows: Sequence[Measured], refused: dict[str, str], seeds: Sequence[int]) -> Path:
-    baseline = {seed: _sft_utilities(out, seed) for seed in seeds}
+def _report(
+    out: Path, rows: Sequence[Measured], refused: dict[str, str], seeds: Sequence[int], settings: Settings
+) -> Path:
+    baseline = {seed: _sft_utilities(out, seed, settings) for seed in seeds}
     everything = [u for seed in seeds for u in baseline[seed]]
     table = [Row("SFT", utility=intervals.mean(everything))]
     for name in dict.fromkeys(row.method for row in rows):
@@ -192,7 +202,7 @@ def _report(out: Path, rows: Sequence[Measured], refused: dict[str, str], seeds:
     report = Report(
         title="Offline methods on the embedded world",
         summary=(
-            f"Each method trains one epoch on the same {Settings().preference_prompts} ranked groups, from the same "
+            f"Each method trains one epoch on the same {settings.preference_prompts} ranked groups, from the same "
             f"SFT model, {len(seeds)} seed(s). Prompts of all seeds are pooled: the intervals speak of prompts, not of "
             "seeds. Learning rate and batch are the same for all, and none was tuned further: differences of a few "
             f"points say little.{left_out}"
