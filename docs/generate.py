@@ -117,13 +117,14 @@ def feedback_page() -> str:
         "marks on steps": Group(Prompt.of("?"), (Response.of_steps(["a", "b"]),), (StepLabels(((1, 1),)),)),
         "critiques with an edit": Group(Prompt.of("?"), three[:1], (Critique(("why",), (three[1],)),)),
     }
-    imitating = ", ".join(f"`{name}`" for name in needs[""])
+    imitating = " and ".join(f"`{name}`" for name in needs[""])
     lines = [
         NOTE,
         "# Feedback and the recipes that read it\n\n",
         "What a file says decides what it trains. Any other recipe refuses it and names the conversion that helps,\n",
         "`truing feedback convert FILE --to KIND`. `tests/test_matrix.py` tries all recipes on all kinds of file.\n\n",
-        f"{imitating} reads any file with responses and imitates those that nobody put below another.\n\n",
+        f"{imitating} read any file with responses and imitate those that nobody put below another or found a\n",
+        "fault in; where somebody wrote a correction they imitate that ([sft](methods/sft.md)).\n\n",
         "| a file of | trains | converts to |\n|---|---|---|\n",
     ]
     for kind, group in samples.items():

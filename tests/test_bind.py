@@ -56,3 +56,16 @@ def test_a_class_is_made_once_with_its_settings() -> None:
     assert bind(rewards, Named(name="Constant", settings={"value": 2})).function([""], [""]) == [2.0]
     with pytest.raises(RecipeError, match="value = required"):
         bind(rewards, Named(name="Constant"))
+
+
+def test_a_setting_may_be_called_as_pydantics_own_methods_are() -> None:
+    def named(
+        prompts: object, completions: object, *, schema: int = 1, copy: int = 2, model_config: int = 3
+    ) -> None: ...
+
+    registered = Registry("reward", "truing.rewards")
+    registered.register(named)
+    bound = bind(registered, Named(name="named", settings={"copy": 5}))
+    assert bound.settings == {"schema": 1, "copy": 5, "model_config": 3}
+    with pytest.raises(RecipeError, match="setting `schema`"):
+        bind(registered, Named(name="named", settings={"schema": "x"}))

@@ -27,7 +27,7 @@ def test_going_on_from_a_checkpoint_is_going_on_as_if_nothing_had_happened(tmp_p
     model, optimizer = _made()
     for _ in range(3):
         _step(model, optimizer)
-    checkpoint.save(tmp_path, 3, model, optimizer)
+    checkpoint.save(tmp_path, 3, model, optimizer, experience={"kl_coefficient": 0.1})
     for _ in range(3):
         _step(model, optimizer)
     drawn = random.random()
@@ -35,7 +35,7 @@ def test_going_on_from_a_checkpoint_is_going_on_as_if_nothing_had_happened(tmp_p
     other, other_optimizer = _made(seed=1)
     place = checkpoint.latest(tmp_path)
     assert place is not None
-    assert checkpoint.restore(place, other, other_optimizer) == 3
+    assert checkpoint.restore(place, other, other_optimizer) == (3, {"kl_coefficient": 0.1})
     for _ in range(3):
         _step(other, other_optimizer)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
@@ -83,3 +83,16 @@ def test_nothing_in_a_checkpoint_is_a_pickle(tmp_path: Path) -> None:
         "state.json",
         "weights.safetensors",
     ]
+
+
+def test_what_a_finished_run_leaves_behind_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    (folder / "step-00000002").mkdir(parents=True)
+    (folder / "step-00000002" / "state.json").write_text("{}")
+    (folder / ".step-00000004.77").mkdir()
+    checkpoint.discard(folder)
+    assert not folder.exists()
+    checkpoint.discard(folder)
+    (folder / "mine").mkdir(parents=True)
+    checkpoint.discard(folder)
+    assert (folder / "mine").exists()

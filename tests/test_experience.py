@@ -1,21 +1,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from truing.batch import data_streams
-from truing.bind import bind
 from truing.chat import Chat
-from truing.errors import DataError, TrainingError
-from truing.experience import Offline, Online, shuffled, trees
+from truing.errors import DataError
+from truing.experience import Offline, shuffled, trees
 from truing.group import Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.models.loading import load_tokenizer
-from truing.recipe import CombinationSettings, Named, RolloutSettings
-from truing.registry import advantage
-from truing.rollouts.sampling import Sample, Sampling
 from truing.tree import Branch, Tree, pack
 
 
@@ -31,9 +26,6 @@ def _trees(groups: list[Group], *more: object) -> list[Tree]:
 def _group(*texts: str, said: object = None) -> Group:
     feedback = () if said is None else (said,)
     return Group(Prompt.of("the cat"), tuple(Response.of(t) for t in texts), feedback)  # type: ignore[arg-type]
-
-
-# ---- offline ----
 
 
 def test_a_ranking_with_a_tie_and_an_unranked_answer_becomes_pairs_and_ranks(chat: Chat) -> None:
@@ -73,7 +65,7 @@ def test_labels_are_one_zero_and_minus_one(chat: Chat) -> None:
     assert tree.feedback["labels"] == [1, 0, -1]
 
 
-def _stepwise(*said: tuple[tuple[int | None, ...], ...]) -> Group:
+def _stepwise(*said: tuple[tuple[float | None, ...], ...]) -> Group:
     """A response of three steps and one of one, with the marks of one annotator each."""
     responses = (Response.of_steps(["the cat", "sat", "on"]), Response.of_steps(["ran"]))
     return Group(Prompt.of("x"), responses, tuple(StepLabels(values) for values in said))
@@ -94,6 +86,17 @@ def test_several_annotators_of_steps_make_a_soft_label(chat: Chat) -> None:
     (tree,) = _trees([_stepwise(((1, 1, None), (1,)), ((1, -1, None), ()))], chat, {"step_labels"})
     first, second = ([v for v in row if v == v] for row in tree.feedback["step_labels"])
     assert (first, second) == ([1.0, 0.5], [1.0])
+
+
+def test_soft_marks_are_probabilities_and_halves_are_counted(chat: Chat) -> None:
+    counts: Counter[str] = Counter()
+    (tree,) = _trees([_stepwise(((0.75, 0, -0.5), (1,)))], chat, {"step_labels"}, counts)
+    first, second = ([v for v in row if v == v] for row in tree.feedback["step_labels"])
+    assert (first, second) == ([0.875, 0.5, 0.25], [1.0])
+    assert counts == {"steps with a probability of 0.5, which setting `neutral` replaces (0.5 keeps it)": 1}
+    counts.clear()
+    _trees([_stepwise(((1, 0, -1), (1,)))], chat, {"step_labels"}, counts)
+    assert not counts
 
 
 def test_step_labels_become_a_stream_of_nan_but_at_the_ends(chat: Chat) -> None:
@@ -182,106 +185,6 @@ def test_a_batch_depends_on_its_step_alone() -> None:
     assert _offline(10).batch(4).trees == _offline(10).batch(4).trees
     assert _offline(10, seed=1).batch(0).trees != _offline(10).batch(0).trees
     assert _offline(10, limit=5).steps == 5
-
-
-# ---- online ----
-
-
-class Echo:
-    """Answers every prompt with its last token, once, twice, ... and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.seeds: list[int | None] = []
-
-    def generate(self, prompts: Sequence[list[int]], num_samples: int, sampling: Sampling) -> list[list[Sample]]:
-        self.seeds.append(sampling.seed)
-        return [
-            [Sample([p[-2]] * (k + 1), [-0.5] * (k + 1), finished=k < 2) for k in range(num_samples)] for p in prompts
-        ]
-
-
-def longer(prompts: Sequence[str], completions: Sequence[str], **columns: Sequence[object]) -> list[float | None]:
-    return [float(len(ids)) for ids in columns["completion_ids"]]  # type: ignore[arg-type]
-
-
-def _online(chat: Chat, rewards: Sequence[object], rollouts: Echo | None = None, **more: object) -> Online:
-    settings = RolloutSettings.model_validate({"group_size": 3, "prompts_per_step": 2, **more})
-    prompts = [Group(Prompt.of(text), columns={"answer": text}) for text in ("the cat", "a dog", "red moon")]
-    mean = bind(advantage, Named(name="group_mean", settings={"scale": "none"}))
-    return Online(prompts, chat, rollouts or Echo(), rewards, mean, settings, 0, 4)  # type: ignore[arg-type]
-
-
-def test_samples_become_trees_with_advantages_against_the_mean_of_the_group(chat: Chat) -> None:
-    batch = _online(chat, [("longer", 1.0, longer)]).batch(0)
-    assert [len(b.tokens) for b in batch.trees[0].branches] == [1, 2, 3]
-    assert batch.trees[0].feedback["advantages"] == [[-1.0], [0.0, 0.0], [1.0, 1.0, 1.0]]
-    assert batch.trees[0].branches[1].logprobs == [-0.5, -0.5]
-    assert batch.metrics["reward"] == 2.0
-    assert batch.metrics["reward_std"] == pytest.approx((2 / 3) ** 0.5)
-    assert batch.metrics["frac_reward_zero_std"] == 0.0
-    assert batch.metrics["completions/clipped_ratio"] == pytest.approx(1 / 3)
-    assert batch.policy_version == 0
-
-
-def test_several_rewards_are_combined_as_the_recipe_says(chat: Chat) -> None:
-    def two(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float]:
-        return [2.0] * len(completions)
-
-    online = _online(chat, [("two", 1.0, two), ("longer", -1.0, longer)])
-    online.combination = CombinationSettings(by="lexicographic")
-    batch = online.batch(0)  # all tie on the first; the shortest is the best by the second
-    assert [a[0] for a in batch.trees[0].feedback["advantages"]] == [0.5, 0.0, -0.5]
-    assert batch.metrics["reward"] == 0.5
-
-
-def test_rewards_are_weighted_and_added_and_a_cut_answer_pays(chat: Chat) -> None:
-    def two(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float]:
-        return [2.0] * len(completions)
-
-    online = _online(chat, [("longer", 1.0, longer), ("two", 0.5, two)], missing_end_penalty=10.0)
-    metrics = online.batch(0).metrics
-    assert metrics["reward"] == pytest.approx((2 + 3 + 4 - 10) / 3)
-    assert (metrics["rewards/longer/mean"], metrics["rewards/two/mean"]) == (2.0, 2.0)
-
-
-def test_an_answer_that_no_reward_speaks_of_is_not_trained_on(chat: Chat) -> None:
-    async def some(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float | None]:
-        return [None if i % 3 == 0 else float(i) for i in range(len(completions))]
-
-    tree = _online(chat, [("some", 1.0, some)]).batch(0).trees[0]
-    assert [any(b.mask) for b in tree.branches] == [False, True, True]
-    assert tree.feedback["advantages"] == [[0.0], [-0.5, -0.5], [0.5, 0.5, 0.5]]
-
-
-def test_columns_and_turns_of_the_prompt_reach_the_reward(chat: Chat) -> None:
-    seen = {}
-
-    def look(prompts: Sequence[str], completions: Sequence[str], **columns: object) -> list[float]:
-        seen.update(columns, prompts=prompts)
-        return [0.0] * len(completions)
-
-    _online(chat, [("look", 1.0, look)]).batch(0)
-    assert seen["answer"] == seen["prompts"]
-    assert len(set(seen["prompts"])) == 2  # type: ignore[call-overload]
-    assert seen["messages"][0] == [{"role": "user", "content": seen["prompts"][0]}]  # type: ignore[index]
-
-
-@pytest.mark.parametrize("said", [[1.0], [float("nan")] * 6, ["good"] * 6, 3])
-def test_a_reward_that_answers_nonsense_is_named(chat: Chat, said: object) -> None:
-    with pytest.raises(TrainingError, match="reward `odd`"):
-        _online(chat, [("odd", 1.0, lambda prompts, completions, **columns: said)]).batch(0)
-
-
-def test_every_prompt_comes_before_any_comes_again_and_seeds_differ_by_step(chat: Chat) -> None:
-    echo = Echo()
-    online = _online(chat, [("longer", 1.0, longer)], echo)
-    prompts = [tuple(t.prompt) for step in range(3) for t in online.batch(step).trees]
-    assert len(set(prompts[:3])) == 3
-    assert len(set(prompts[3:])) == 3
-    assert len(set(echo.seeds)) == 3
-    again = Echo()
-    _online(chat, [("longer", 1.0, longer)], again).batch(1)
-    assert again.seeds == echo.seeds[1:2]
 
 
 def test_a_permutation_depends_on_seed_and_epoch_alone() -> None:

@@ -72,6 +72,8 @@ def test_a_score_outside_its_scale_is_refused() -> None:
 
 def test_step_labels_are_right_neutral_wrong_or_none() -> None:
     assert StepLabels(((1, 0, -1, None),)).values == ((1, 0, -1, None),)
+    assert not StepLabels(((1, 0, -1, None),)).soft
+    assert StepLabels(((1, 0.75, None),)).soft
     with pytest.raises(ValueError, match="step labels"):
         StepLabels(((2,),))
 

@@ -33,22 +33,27 @@ def _rows(kind: str) -> list[dict[str, Any]]:
             "scores": {"responses": answers, "scores": [4.0, 2.0, 3.0]},
             "labels": {"completion": answers[i % 2], "label": i % 2 == 0},
             "step labels": {"completions": answers, "labels": [True, True, i % 2 == 0]},
+            "critiques": {
+                "responses": answers[:1],
+                "feedback": [{"kind": "critique", "texts": ["say more"], "edits": answers[1:2]}],
+            },
         }[kind]
         # Two rows in a row share their prompt, so that thumbs on the same one can be put together.
         made.append({"prompt": f"the moon {i // 2}", **said})
     return made
 
 
-KINDS_OF_FILES = ("demonstrations", "pairs", "rankings", "scores", "labels", "step labels")
+KINDS_OF_FILES = ("demonstrations", "pairs", "rankings", "scores", "labels", "step labels", "critiques")
 OFFLINE = [name for name in recipe.names() if not recipe.load(name).online]
 # Which streams of feedback a file of each kind gives. Losses that read none of them imitate.
 GIVES: dict[str, set[str]] = {
     "demonstrations": set(),
     "pairs": {"chosen", "rejected", "strength", "margin", "ranks"},
     "rankings": {"chosen", "rejected", "strength", "margin", "ranks"},
-    "scores": {"scores"},
+    "scores": {"scores", "aspect_scores"},
     "labels": {"labels"},
     "step labels": {"step_labels"},
+    "critiques": set(),
 }
 FEEDBACK = set().union(*GIVES.values())
 
@@ -96,11 +101,14 @@ def test_every_kind_of_feedback_trains_or_is_refused_with_a_way_out(
     for other in advised[1].split(", "):
         reads = check(_recipe(other, toy_folder, files[kind]))[0].reads
         assert reads & FEEDBACK <= GIVES[kind], f"recipe {other} does not read {kind}"
-    for target in re.findall(r"--to ([a-z_]+)", said):
+    source = files[kind]
+    for number, target in enumerate(re.findall(r"--to ([a-z_]+)", said)):  # each of what the one before made
         assert target in KINDS
-        converted = tmp_path / "converted.jsonl"
-        convert(files[kind], converted, to=target, options=Options(threshold=3.0 if kind == "scores" else None))
-        assert _one_step(wire(_recipe(name, toy_folder, converted)))["grad_norm"] > 0
+        converted = tmp_path / f"{number}.jsonl"
+        convert(source, converted, to=target, options=Options(threshold=3.0 if kind == "scores" else None))
+        source = converted
+    if source != files[kind]:
+        assert _one_step(wire(_recipe(name, toy_folder, source)))["grad_norm"] > 0
 
 
 @pytest.mark.parametrize(
@@ -113,6 +121,8 @@ def test_every_kind_of_feedback_trains_or_is_refused_with_a_way_out(
         ("rankings", "reward_labels", "labels"),
         ("labels", "dpo", "pairs"),
         ("step labels", "kto", "labels"),
+        ("critiques", "dpo", "pairs"),
+        ("critiques", "plackett_luce", "pairs"),
     ],
 )
 def test_a_conversion_that_helps_is_named(
@@ -129,3 +139,20 @@ def test_no_conversion_is_named_where_none_would_help(name: str, files: dict[str
     assert "this row has no feedback" in str(refused.value)
     assert "Recipes for what it has: sft." in str(refused.value)
     assert "--to" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "target"), [("kto", "labels"), ("rebel", "scores")])
+def test_a_correction_becomes_thumbs_or_scores_by_way_of_a_pair(
+    name: str, target: str, files: dict[str, Path], toy_folder: Path
+) -> None:
+    way = rf"`truing feedback convert --to pairs`, and of these pairs `--to {target}`"
+    with pytest.raises(DataError, match=way):
+        wire(_recipe(name, toy_folder, files["critiques"]))
+
+
+def test_a_critique_without_a_correction_is_asked_for_one(toy_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "words.jsonl"
+    row = {"prompt": "the moon", "responses": ["a red cat"], "feedback": [{"kind": "critique", "texts": ["say more"]}]}
+    data.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"this row has critique.*\n?.*`edits` of the critique"):
+        wire(_recipe("dpo", toy_folder, data))

@@ -143,7 +143,7 @@ def test_rewards_read_columns_not_streams() -> None:
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     with pytest.raises(RegistryError, match=r"there is no objective `hing`\n  Did you mean `hinge`\? Known: .*sft"):
         objective["hing"]
-    with pytest.raises(RegistryError, match=r"there is no advantage `zzz`\n  Known: group_mean, leave_one_out"):
+    with pytest.raises(RegistryError, match=r"there is no advantage `zzz`\n  Known: .*group_mean, .*leave_one_out"):
         advantage["zzz"]
 
 

@@ -11,7 +11,7 @@ def test_no_name_is_given_twice() -> None:
 def test_every_stream_has_a_known_shape_and_maker_and_a_meaning() -> None:
     makers = {"policy", "reference", "rollouts", "rewards", "advantages", "data", "statistics"}
     for stream in STREAMS.values():
-        assert stream.shape in {"rows tokens", "rows", "pairs", ""}, stream.name
+        assert stream.shape in {"rows tokens", "rows aspects", "rows", "pairs", ""}, stream.name
         assert set(stream.maker.split(" or ")) <= makers, stream.name
         assert stream.meaning, stream.name
 

@@ -128,6 +128,26 @@ def test_a_batch_cut_small_learns_as_one_that_was_not(toy_folder: Path, tmp_path
             assert right[name] == pytest.approx(left[name], rel=1e-3, abs=1e-5), name
 
 
+@pytest.mark.parametrize("name", ["tdpo", "aot", "aot_unpaired", "wpo"])
+def test_pairs_are_learnt_by_methods_that_read_whole_distributions_or_whole_batches(
+    name: str, toy_folder: Path, pairs: Path, tmp_path: Path
+) -> None:
+    whole = _trained(name, toy_folder, pairs, tmp_path / "whole", epochs=2)
+    assert whole[-1]["rewards/margins"] > whole[0]["rewards/margins"] + 0.05
+    assert whole[-1]["rewards/accuracies"] > 0.7
+    cut = _trained(name, toy_folder, pairs, tmp_path / "cut", epochs=2, tokens_per_batch=60)
+    for left, right in zip(whole[:4], cut[:4], strict=True):
+        for metric in ("loss", "grad_norm", "rewards/chosen"):
+            assert right[metric] == pytest.approx(left[metric], rel=2e-3, abs=1e-4), metric
+
+
+def test_token_level_dpo_with_adapters_shares_its_reference(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:
+    record = _trained("tdpo", toy_folder, pairs, tmp_path / "run", **{"model.lora": {"r": 4}, "learning_rate": 1e-2})
+    assert record[0]["kl/chosen"] == pytest.approx(0, abs=1e-4)
+    assert record[-1]["kl/chosen"] > 1e-3
+    assert record[-1]["loss"] < record[0]["loss"]
+
+
 def test_single_scores_have_nothing_to_compare(toy_folder: Path, tmp_path: Path) -> None:
     rows = [{"prompt": f"moon {i}", "responses": [GOOD], "scores": [3.0]} for i in range(8)]
     with pytest.raises(DataError, match="no group is left to train on"):

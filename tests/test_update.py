@@ -112,3 +112,59 @@ def test_the_schedules_rise_and_fall_as_they_should() -> None:
     assert learning_rate(5, 10, cosine) == pytest.approx(2 * (0.1 + 0.9 * 0.5))
     constant = UpdateSettings(learning_rate=3.0, warmup=0.0, schedule="constant")
     assert {learning_rate(s, 10, constant) for s in range(10)} == {3.0}
+
+
+def _drifted(folder: Path, name: str, budget: int) -> Updater:
+    """A policy that has left its reference, about to take one step of SGD."""
+    settings = {"learning_rate": 1.0, "warmup": 0.0, "schedule": "constant", "max_grad_norm": 1e9}
+    updater = _updater(folder, Named(name=name), reduction="sequence", tokens_per_batch=budget, **settings)
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in updater.policy.model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=draw))
+    group = {"params": list(updater.policy.model.parameters()), "share": 1.0}
+    updater.optimizer = torch.optim.SGD([group], lr=1.0)  # type: ignore[assignment]
+    return updater
+
+
+@pytest.mark.parametrize("name", ["aot", "aot_unpaired"])
+@pytest.mark.parametrize("budget", [10, 45, 10_000])
+def test_a_loss_that_sorts_the_batch_has_the_gradient_of_the_whole_batch_however_it_is_cut(
+    toy_folder: Path, name: str, budget: int
+) -> None:
+    # The loss as it is published, through torch's own sort, on all rows at once.
+    whole = _drifted(toy_folder, name, 10_000)
+    ((packed, data),) = whole._parts(TREES)
+    streams = whole.policy.streams(packed, {"logprobs", "ref_logprobs"}, data)
+    said, said_before = (streams[n].masked_fill(~streams["mask"], 0.0).sum(1) for n in ("logprobs", "ref_logprobs"))
+    chosen, rejected = streams["chosen"], streams["rejected"]
+    if name == "aot":
+        above, below = said[chosen] - said[rejected], said_before[chosen] - said_before[rejected]
+    else:
+        above, below = (said - said_before)[chosen], (said - said_before)[rejected]
+    margins = above.sort().values - below.sort().values
+    assert not torch.equal(above.argsort(), below.argsort()), "sorting has something to do"
+    expected = -torch.nn.functional.logsigmoid(0.1 * margins).mean()
+    before = _weights(whole)
+    expected.backward()  # type: ignore[no-untyped-call]
+    gradients = {n: p.grad for n, p in whole.policy.model.named_parameters() if p.grad is not None}
+
+    updater = _drifted(toy_folder, name, budget)
+    metrics = updater.step(Batch(TREES), 0)
+    assert metrics["loss"] == pytest.approx(expected.item(), rel=1e-5)
+    after = _weights(updater)
+    assert max(float(g.abs().max()) for g in gradients.values()) > 1e-2
+    for n, gradient in gradients.items():
+        torch.testing.assert_close(before[n] - after[n], gradient, atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["tdpo", "wpo"])
+def test_losses_that_read_whole_distributions_learn_and_do_not_depend_on_the_token_budget(
+    toy_folder: Path, name: str
+) -> None:
+    losses = []
+    for budget in (10, 10_000):
+        updater = _updater(toy_folder, Named(name=name), reduction="group", tokens_per_batch=budget, learning_rate=3e-3)
+        losses.append([updater.step(Batch(TREES), step)["loss"] for step in range(4)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0][3] < losses[0][0]

@@ -37,10 +37,24 @@ def test_what_cannot_mean_anything_is_refused_before_anything_is_loaded(tmp_path
         check(_load(tmp_path, text))
 
 
-def test_a_preference_objective_cannot_read_rollouts(tmp_path: Path) -> None:
-    text = "objectives: [dpo]\nrollouts: {}\nrewards: [{model: {path: judge}}]\nupdate: {steps: 1}"
-    with pytest.raises(RecipeError, match="reads `chosen`, which rollouts do not have yet"):
-        check(_load(tmp_path, text))
+ONLINE = "rollouts: {}\nrewards: [{model: {path: judge}}]\nupdate: {steps: 1}\nmodel: {path: m}\ndata: {train: d}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("objectives: [process_reward]", "reads `step_labels`, which samples do not have"),
+        ("objectives: [ppo_clip]\nadvantage: gae", "no objective trains a value head"),
+        ("objectives: [ppo_clip, value]\nadvantage: group_mean", "the advantage makes none"),
+    ],
+)
+def test_what_samples_do_not_have_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        check(_load(tmp_path, ONLINE + text))
+
+
+def test_a_preference_objective_reads_the_verdicts_on_samples(tmp_path: Path) -> None:
+    check(_load(tmp_path, ONLINE + "objectives: [dpo]"))
 
 
 def test_model_and_data_have_to_be_given() -> None:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# SFT, a reward model and DPO on real files, with a model of 10 M parameters made from nothing.
+# SFT, a reward model and DPO on real files, with a model of 10 M parameters made from nothing; then, by people.sh, reward
+# models from every kind of human feedback at hand.
 #
 #   examples/real_data/run.sh DATA OUT
 #
-# DATA holds alpaca/ and hh_rlhf/ (see README.md), OUT gets one folder a run. Each command is printed before it runs;
+# DATA holds the files that README.md names, OUT gets one folder a run. Each command is printed before it runs;
 # with DRY_RUN=1 they are only printed. Called again it goes on where it stopped. TRUING and PYTHON name the programs.
 set -euo pipefail
-[ $# -eq 2 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
 data=$1 out=$2
 here=$(dirname "$0")
 python=${PYTHON:-python}
@@ -41,3 +42,5 @@ say_and_do "$truing" train dpo --model "$out/sft" --data "$train" --out "$out/dp
     --set validation="$test" --set batch_size=8 --set learning_rate=1e-4 --set evaluate_every=100
 
 say_and_do "$python" "$here/measure.py" "$out" --pairs "$test"
+
+"$here/people.sh" "$data" "$out"

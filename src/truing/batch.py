@@ -36,14 +36,17 @@ def data_streams(trees: Sequence[Tree], packed: Packed) -> dict[str, Tensor]:
     streams: dict[str, Tensor] = {"mask": packed.mask, "groups": packed.groups}
     streams["demonstrations"] = _rows(trees, lambda t: t.feedback.get("demonstrations", [True] * len(t.branches)))
     streams["finished"] = _rows(trees, lambda t: [b.finished for b in t.branches])
+    streams["rivals"] = _rows(trees, lambda t: t.feedback.get("rivals", [False] * len(t.branches)))
     for name, dtype in (("ranks", torch.long), ("scores", torch.float32), ("labels", torch.long)):
         if all(name in t.feedback for t in trees):
             streams[name] = _rows(trees, lambda t, name=name: t.feedback[name], dtype)
+    if all("aspect_scores" in t.feedback for t in trees):
+        streams["aspect_scores"] = _rows(trees, lambda t: t.feedback["aspect_scores"], torch.float32)
     if all("pairs" in t.feedback for t in trees):
         streams |= _pairs(trees)
     if all(b.logprobs is not None for t in trees for b in t.branches):
-        streams["old_logprobs"] = _tokens(trees, packed, [b.logprobs or [] for t in trees for b in t.branches])
-    for name in ("advantages", "returns", "ref_logprobs"):
+        streams["sampled_logprobs"] = _tokens(trees, packed, [b.logprobs or [] for t in trees for b in t.branches])
+    for name in ("advantages", "returns", "ref_logprobs", "old_logprobs", "old_values"):
         if all(name in t.feedback for t in trees):
             streams[name] = _tokens(trees, packed, [row for t in trees for row in t.feedback[name]])
     if all("step_labels" in t.feedback for t in trees):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from truing.errors import RecipeError
 from truing.recipe import Named
@@ -58,7 +58,11 @@ def bind(registry: Registry, named: Named) -> Bound:
     if inspect.isclass(entry.function):
         columns = []
     known = {s.name: s for s in entry.settings.values() if s not in columns}
-    fields: dict[str, Any] = {s.name: (s.type, ... if s.required else s.default) for s in known.values()}
+    # By alias: a setting may be called `schema` or `copy`, as pydantic's own methods are.
+    fields: dict[str, Any] = {
+        f"setting_{i}": (s.type, Field(alias=s.name) if s.required else Field(s.default, alias=s.name))
+        for i, s in enumerate(known.values())
+    }
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     schema = create_model(f"{entry.name} settings", __config__=config, **fields)
     try:
@@ -73,4 +77,4 @@ def bind(registry: Registry, named: Named) -> Bound:
             where=f"{registry.kind} `{entry.name}`, setting `{key}`",
             remedy=f"Its settings: {defaults or 'none'}.",
         ) from error
-    return Bound(entry, {name: getattr(checked, name) for name in known}, named.weight)
+    return Bound(entry, {name: getattr(checked, f"setting_{i}") for i, name in enumerate(known)}, named.weight)

@@ -1,8 +1,8 @@
 """Checkpoints: what a run needs to go on as if it had never stopped.
 
-`checkpoints/step-00000120/` holds `weights.safetensors` (what is trained), `optimizer.safetensors`, `rng.safetensors`
-and `state.json`. A checkpoint is written beside its place and renamed when every byte is on disk, so that one that
-exists is whole. Nothing in it is a pickle.
+`checkpoints/step-00000120/` holds `weights.safetensors` (what is trained), `optimizer.safetensors`, `rng.safetensors`,
+`state.json`, and `experience.safetensors` where the batches to come depend on more weights. A checkpoint is written
+beside its place and renamed when every byte is on disk, so that one that exists is whole. Nothing in it is a pickle.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from truing.errors import TrainingError
 
-__all__ = ["latest", "restore", "save"]
+__all__ = ["before", "drop_after", "latest", "restore", "save"]
 
 _PREFIX = "step-"
 
@@ -29,8 +30,19 @@ def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, *, keep: int = 2) -> Path:
-    """Write the checkpoint of the state after `step` steps, and delete all but the newest `keep`."""
+def save(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    keep: int = 2,
+    experience: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the checkpoint of the state after `step` steps, and delete all but the newest `keep`.
+
+    `experience` is what the batches to come depend on besides: plain data, and tensors by name under `tensors`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{_PREFIX}{step:08d}"
     if place.exists():
@@ -49,7 +61,10 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
         if torch.cuda.is_available():
             rng["cuda"] = torch.cuda.get_rng_state()
         _write(draft / "rng.safetensors", rng)
-        state = {"step": step, "python_rng": [version, list(words), gauss]}
+        besides = dict(experience or {})
+        if tensors := besides.pop("tensors", {}):
+            _write(draft / "experience.safetensors", tensors)
+        state = {"step": step, "python_rng": [version, list(words), gauss], "experience": besides}
         (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
         for file in draft.iterdir():
             _sync(file)
@@ -72,8 +87,30 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def restore(place: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put everything back as it was; returns the number of steps done.
+def before(folder: Path, step: int) -> Path | None:
+    """The newest checkpoint of fewer than `step` steps."""
+    found = [place for place in _all(folder) if _step(place) < step]
+    return found[-1] if found else None
+
+
+def drop_after(folder: Path, place: Path) -> None:
+    """Delete the checkpoints that are newer than this one, the newest first."""
+    for newer in reversed(_all(folder)):
+        if _step(newer) > _step(place):
+            shutil.rmtree(newer)
+
+
+def discard(folder: Path) -> None:
+    """Delete every checkpoint, and the folder where nothing else is in it: the run is done."""
+    latest(folder)  # removes drafts
+    for old in _all(folder):
+        shutil.rmtree(old)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def restore(place: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]]:
+    """Put everything back as it was; returns the number of steps done, and what `save` was given of the experience.
 
     `TrainingError` when the checkpoint is of another model.
     """
@@ -101,7 +138,14 @@ def restore(place: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> 
     state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
     version, words, gauss = state["python_rng"]
     random.setstate((version, tuple(words), gauss))
-    return int(state["step"])
+    besides = dict(state.get("experience", {}))
+    if (place / "experience.safetensors").exists():
+        besides["tensors"] = load_file(place / "experience.safetensors")
+    return int(state["step"]), besides
+
+
+def _step(place: Path) -> int:
+    return int(place.name.removeprefix(_PREFIX))
 
 
 def _all(folder: Path) -> list[Path]:

@@ -35,6 +35,9 @@ Use = Annotated[
     list[Path] | None, typer.Option("--use", metavar="FILE.py", help="Run a file that registers functions.")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip rows that cannot be read, and say how many.")]
+Rewards = Annotated[
+    list[str] | None, typer.Option("--reward", help="A reward by name, or the folder of a reward model.")
+]
 Format = Annotated[str | None, typer.Option("--format", help="Name of the format; by default it is recognised.")]
 
 
@@ -55,9 +58,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     model: Annotated[str | None, typer.Option("--model", help="Folder or hub name of the model.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="File, folder or hub name of the data.")] = None,
-    reward: Annotated[
-        list[str] | None, typer.Option("--reward", help="A reward by name, or the folder of a reward model.")
-    ] = None,
+    reward: Rewards = None,
     settings: Set = None,
     use: Use = None,
     skip_bad: SkipBad = False,
@@ -78,7 +79,7 @@ def train(
     if skip_bad:
         overrides["data.skip_bad"] = True
     if reward:
-        overrides["rewards"] = [{"model": {"path": r}} if Path(r).is_dir() else r for r in reward]
+        overrides["rewards"] = [_reward(r) for r in reward]
     chosen = recipes.load(recipe, overrides | recipes.assignments(settings or []))
     from truing.progress import Progress
     from truing.train import train as run
@@ -86,7 +87,14 @@ def train(
     _quiet()
     with Progress(f"{chosen.name} → {out}") as progress:
         # Before the first step: who hears that half of the prompts are cut may not want to wait for the rest.
-        result = run(chosen, out, resume=resume, watch=progress.step, hear=lambda note: progress.note(f"note: {note}"))
+        result = run(
+            chosen,
+            out,
+            resume=resume,
+            watch=progress.step,
+            hear=lambda note: progress.note(f"note: {note}"),
+            tell=lambda finding: progress.note(f"{finding.action}: {finding}"),
+        )
     _say(f"model: {result.model}")
     _say(f"record: {out / 'record.jsonl'}")
 
@@ -122,21 +130,66 @@ def generate(
     data: Annotated[str, typer.Option("--data", help="File of prompts.")],
     out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
     samples: Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")] = 1,
-    reward: Annotated[Path | None, typer.Option("--reward", help="Reward model: scores, best first.")] = None,
+    best_of: Annotated[
+        int | None, typer.Option("--best-of", min=1, help="Sample so many, write the one with the highest reward.")
+    ] = None,
+    keep_all: Annotated[bool, typer.Option("--all", help="With --best-of: write the others too, best first.")] = False,
+    reward: Rewards = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 = greedy.")] = 1.0,
     top_p: Annotated[float, typer.Option("--top-p", min=0.0, max=1.0)] = 1.0,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 256,
     template: Annotated[str, typer.Option("--template", help="Chat template.")] = "auto",
     seed: Annotated[int, typer.Option("--seed")] = 0,
+    use: Use = None,
+    skip_bad: SkipBad = False,
 ) -> None:
-    """Sample responses; with a reward model, score them and put the best first (best-of-N)."""
+    """Sample responses; with rewards, score them and put the best first, or write the best alone (best-of-N)."""
     from truing.generate import generate as run
     from truing.rollouts.sampling import Sampling
 
+    if best_of and not reward:
+        raise UserError("--best-of, and nothing says which is best", remedy="Name a --reward.")
+    if best_of and samples != 1:
+        raise UserError(
+            f"--best-of {best_of} and --samples {samples}", remedy="--best-of says how many: leave one out."
+        )
+    if keep_all and not best_of:
+        raise UserError("--all without --best-of", remedy="Without --best-of every sample is written anyway.")
     _quiet()
-    sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
-    number = run(model, data, out, num_samples=samples, sampling=sampling, reward=reward, template=template)
-    _say(f"{number} prompts answered: {out}")
+    named = _rewards(reward, use)
+    done = run(
+        model,
+        data,
+        out,
+        num_samples=best_of or samples,
+        sampling=Sampling(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed),
+        rewards=named,
+        only_best=best_of is not None and not keep_all,
+        template=template,
+        skip_bad=skip_bad,
+    )
+    _say(f"{done.text(best_of=best_of is not None)}\nresponses: {out}")
+
+
+@app.command()
+def export(
+    models: Annotated[list[str], typer.Argument(help="A run, an adapter or a model; or several adapters of one base.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    by: Annotated[
+        str, typer.Option("--by", help="How several are merged: linear, ties, dare_linear, dare_ties.")
+    ] = "linear",
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="One for each adapter, as in 0.5,0.5; 1 for each by default.")
+    ] = None,
+    density: Annotated[float, typer.Option("--density", help="ties, dare: the share of each change kept.")] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", help="dare: decides what is dropped.")] = 0,
+) -> None:
+    """Merge adapters into their base and write a plain Hugging Face folder."""
+    _quiet()
+    from truing.export import export as run
+    from truing.export import settings
+
+    _say(run(models, out, settings(by, weights, density, seed)).text())
 
 
 @app.command()
@@ -144,13 +197,21 @@ def quickstart(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("quickstart"),
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another run.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    reasoning: Annotated[
+        bool, typer.Option("--reasoning", help="Word problems instead: a cold start, then rewards that can be checked.")
+    ] = False,
 ) -> None:
     """The whole job on the embedded world, in minutes: SFT, reward model, DPO, GRPO, evaluation, report."""
     _quiet()
-    from truing.quickstart import Settings
-    from truing.quickstart import quickstart as run
+    if reasoning:
+        from truing.quickstart import reasoning as stages
 
-    page = run(out, Settings(seed=seed), resume=resume)
+        page = stages.reasoning(out, stages.Settings(seed=seed), resume=resume)
+    else:
+        from truing.quickstart import Settings
+        from truing.quickstart import quickstart as run
+
+        page = run(out, Settings(seed=seed), resume=resume)
     _say(f"report: {page}")
 
 
@@ -159,11 +220,18 @@ def compare_methods(
     out: Annotated[Path, typer.Option("--out", help="Folder of the comparison.")] = Path("comparison"),
     method: Annotated[list[str] | None, typer.Option("--method", help="A recipe; all offline ones by default.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from 0.")] = 3,
+    online: Annotated[
+        bool, typer.Option("--online", help="The online methods against one reward model instead.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the comparison in --out.")] = False,
 ) -> None:
-    """Train every offline method on the same preferences of the embedded world and judge them: one table, one plot."""
+    """Train every offline method on the same preferences of the embedded world and judge them: one table, one plot.
+    With --online every online method against the same reward model, and how far each goes for what it gains."""
     _quiet()
-    from truing.quickstart.compare import compare_methods as run
+    if online:
+        from truing.quickstart.frontier import frontier as run
+    else:
+        from truing.quickstart.compare import compare_methods as run
 
     page = run(out, method, seeds=range(seeds), resume=resume)
     _say(f"report: {page}")
@@ -207,12 +275,71 @@ def lab_problems(
     _say(f"{lab.write_problems(out, split, num, seed)} problems: {out}")
 
 
+@lab_app.command("solutions")
+def lab_solutions(
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    num: Annotated[int, typer.Option("--num", min=1, help="How many.")] = 800,
+    direct: Annotated[
+        float, typer.Option("--direct", min=0.0, max=1.0, help="Share that says the answer without a thought.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Write arithmetic word problems with solutions, for a cold start: some worked out, some not, some badly."""
+    from truing import lab
+
+    # Of those that are worked out two fifths are sloppy, as in the world's other demonstrations.
+    mix = {"direct": direct, "chain": 0.6 * (1 - direct), "sloppy": 0.4 * (1 - direct)}
+    _say(f"{lab.write_demonstrations(out, num, seed, arithmetic=1.0, solutions=mix)} solutions: {out}")
+
+
 @lab_app.command("model")
 def lab_model() -> None:
     """Print the folder of the embedded base model."""
     from truing import lab
 
     _say(str(lab.base_path()))
+
+
+@evaluate_app.command("best-of-n")
+def evaluate_best_of_n(
+    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the model.")],
+    data: Annotated[str, typer.Option("--data", help="File of prompts.")],
+    reward: Rewards = None,
+    value: Annotated[
+        list[str] | None, typer.Option("--value", help="A reward that does not choose, to judge what was chosen.")
+    ] = None,
+    largest: Annotated[int, typer.Option("--n", min=1, help="Largest N; 1, 2, 4, ... up to it are measured.")] = 16,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Samples for each prompt, at least N; N by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file to write.")] = Path("best_of_n.json"),
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0)] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 256,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    use: Use = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """What the best of N is worth, and how far from the model it can be, for N = 1, 2, 4, ..."""
+    from truing.evaluate.sampled_best_of_n import measure
+    from truing.rollouts.sampling import Sampling
+
+    if not reward:
+        raise UserError("nothing says which is best", where="evaluate best-of-n", remedy="Name a --reward.")
+    _quiet()
+    named = _rewards(reward, use)
+    report = measure(
+        model,
+        data,
+        out,
+        named,
+        values=_rewards(value, None),
+        largest=largest,
+        samples=samples,
+        sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed),
+        skip_bad=skip_bad,
+    )
+    _say(report)
+    _say(f"report: {out}")
 
 
 @evaluate_app.command("reward")
@@ -287,6 +414,23 @@ def feedback_convert(
     options = Options(aspect, tolerance, strength_scale, threshold)
     done = convert(file, out, to=to, format=format, skip_bad=skip_bad, merge_by=merge, options=options)
     _say(done.text())
+
+
+def _reward(text: str) -> Any:
+    """A reward as a recipe names it: the folder of a reward model, or a name."""
+    return {"model": {"path": text}} if Path(text).is_dir() else text
+
+
+def _rewards(texts: list[str] | None, use: list[Path] | None) -> list[Any]:
+    """The rewards of a verb without a recipe."""
+    from truing.recipe import Named
+    from truing.registry import use_file, use_plugins
+    from truing.settings import as_named
+
+    use_plugins()
+    for file in use or []:
+        use_file(file)
+    return [Named.model_validate(as_named(_reward(text))) for text in texts or []]
 
 
 def _quiet() -> None:

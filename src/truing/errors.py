@@ -6,7 +6,8 @@
     │   ├── DataError                        a file, a row, a column
     │   ├── ModelError                       a model folder, a tokenizer, an architecture
     │   └── RegistryError                    a name nobody registered
-    ├── TrainingError          exit code 1   training cannot go on (a loss that is not finite)
+    ├── TrainingError          exit code 1   training cannot go on
+    │   └── NotFiniteError                   a loss or a gradient that is no number
     └── GateError              exit code 3   a gate said no
 
 A message names the place, the value found and the remedy, in that order.
@@ -18,6 +19,7 @@ __all__ = [
     "DataError",
     "GateError",
     "ModelError",
+    "NotFiniteError",
     "RecipeError",
     "RegistryError",
     "TrainingError",
@@ -66,6 +68,10 @@ class RegistryError(UserError):
 
 class TrainingError(TruingError):
     """Training cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss or a gradient that is no number; the weights are as they were before it."""
 
 
 class GateError(TruingError):

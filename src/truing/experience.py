@@ -1,4 +1,4 @@
-"""Two sources of batches: `Offline` reads groups from files, `Online` makes them.
+"""Where batches come from: `Offline` reads groups from files, `online.Online` makes them.
 
 Both give the batch of any step on demand, as a function of the step (and, online, of the policy as it is): that is
 what lets a run be cut anywhere and continued exactly.
@@ -9,24 +9,21 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-
+from truing.aspects import of_responses
 from truing.batch import Batch
-from truing.bind import Bound
 from truing.chat import Chat
+from truing.demonstrations import corrected, corrections, faulty
 from truing.errors import DataError
-from truing.feedback.convert import KINDS, Options
-from truing.group import Group, Labels, Ranking, Scores, StepLabels
-from truing.recipe import CombinationSettings, RolloutSettings
-from truing.rewards.score import Function, Scored, score
-from truing.rollouts.sampling import Sample, Sampling
-from truing.tree import Branch, Tree
+from truing.feedback.convert import KINDS, Kind, Options, revisions
+from truing.group import Critique, Group, Labels, Ranking, Scores, StepLabels
+from truing.pairwise import pair_trees
+from truing.tree import Tree
 
-__all__ = ["FEEDBACK", "Experience", "Offline", "Online", "Rollouts", "shuffled", "trees"]
+__all__ = ["FEEDBACK", "Experience", "Offline", "shuffled", "trees"]
 
 
 class Experience(Protocol):
@@ -39,12 +36,11 @@ class Experience(Protocol):
     def batch(self, step: int) -> Batch:
         """The batch of step `step`, counted from 0."""
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to hold for the batches to come, as plain data."""
 
-class Rollouts(Protocol):
-    """Whoever can sample from the policy: in process, or a server."""
-
-    def generate(self, prompts: Sequence[list[int]], num_samples: int, sampling: Sampling) -> list[list[Sample]]:
-        """`num_samples` samples for each prompt."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state` gave."""
 
 
 def shuffled(size: int, seed: int, epoch: int) -> list[int]:
@@ -54,8 +50,6 @@ def shuffled(size: int, seed: int, epoch: int) -> list[int]:
     return order
 
 
-# ---- offline -------------------------------------------------------------------------------------------------------
-
 FEEDBACK = {
     "chosen": (Ranking, "pairs"),
     "rejected": (Ranking, "pairs"),
@@ -63,6 +57,7 @@ FEEDBACK = {
     "margin": (Ranking, "pairs"),
     "ranks": (Ranking, "rankings"),
     "scores": (Scores, "scores"),
+    "aspect_scores": (Scores, "scores"),
     "labels": (Labels, "labels"),
     "step_labels": (StepLabels, "step labels"),
 }
@@ -78,12 +73,23 @@ def trees(
     whose feedback says nothing (all tied, no step judged). `DataError` where the feedback itself is of another kind.
     """
     reads, counts = set(reads), Counter() if counts is None else counts
+    imitates = "demonstrations" in reads and not reads & FEEDBACK.keys()
     made = []
-    for where, group in groups:
-        feedback = _feedback(group, reads, where)
+    for where, given in groups:
+        group, feedback = given, _feedback(given, reads, where)
+        if imitates and group.said(Critique):
+            worth = feedback.get("demonstrations", [True] * len(group.responses))
+            group, worth = corrected(group, worth)
+            feedback = {"demonstrations": worth}
         silent = _says_nothing(feedback, reads)
         if silent:
             counts[silent] += 1
+            continue
+        if "pair_scores" in reads:
+            two = pair_trees(group, feedback, chat)
+            if not two:
+                counts["groups dropped as too long"] += 1
+            made += two
             continue
         tree = chat.group(group)
         if tree is None:
@@ -96,6 +102,9 @@ def trees(
                 if all(math.isnan(v) for row in feedback["step_labels"] for v in row):
                     counts["groups without a judged step"] += 1
                     continue
+                halves = sum(v == 0.5 for row in feedback["step_labels"] for v in row)
+                if halves and any(said.soft for said in group.said(StepLabels)):
+                    counts["steps with a probability of 0.5, which setting `neutral` replaces (0.5 keeps it)"] += halves
             tree.feedback.update(feedback)
             made.append(tree)
     return made
@@ -110,6 +119,8 @@ def _says_nothing(feedback: Mapping[str, Any], reads: set[str]) -> str | None:
     # Ranks, and scores that are read together with the groups, are compared within a group.
     if "ranks" in reads and sum(v > 0 for v in feedback["ranks"]) < 2:
         return "groups without two ranked responses"
+    if "aspect_scores" in reads and all(math.isnan(v) for row in feedback["aspects"].values() for v in row):
+        return "groups without a score"
     if "scores" in reads:
         given = sum(not math.isnan(v) for v in feedback["scores"])
         if given < (2 if "groups" in reads else 1):
@@ -147,7 +158,7 @@ def _step_labels(group: Group, tree: Tree, chat: Chat, where: str) -> list[list[
 
 _RECIPES = {
     Ranking: "dpo, plackett_luce, reward",
-    Scores: "rebel, reward_scores",
+    Scores: "rebel, reward_scores, reward_aspects",
     Labels: "kto, bco, reward_labels",
     StepLabels: "process_reward",
 }
@@ -156,6 +167,8 @@ _RECIPES = {
 def _other_way(group: Group, called: str, reads: set[str]) -> str:
     """What to do with feedback of another kind: recipes that read it, and the conversion if it would work."""
     known = [names for kind, names in _RECIPES.items() if group.said(kind)]
+    if not known and group.said(Critique) and not any(corrections(group)):
+        return "Words alone train nothing: give the corrected response too, as `edits` of the critique."
     advice = f"Recipes for what it has: {', '.join(known) or 'sft'}."
     kind = KINDS.get(called)
     if kind is None:  # nothing else that people say tells where an answer goes wrong
@@ -163,6 +176,18 @@ def _other_way(group: Group, called: str, reads: set[str]) -> str:
     alone = len(group.responses) == 1 and bool(group.said(Labels) or group.said(Scores))
     if kind.ordered and alone:
         return f"{advice} Or `truing feedback convert --to {called}`, where several answers to one prompt were judged."
+    if (option := _conversion(group, kind, reads)) is not None:
+        return f"{advice} Or `truing feedback convert --to {called}{option}`."
+    for pair in revisions(group) if group.said(Critique) else []:
+        if _has_all(pair, reads):
+            return f"{advice} Or `truing feedback convert --to pairs`: a correction is preferred to what it corrects."
+        if (option := _conversion(pair, kind, reads)) is not None:
+            return f"{advice} Or `truing feedback convert --to pairs`, and of these pairs `--to {called}{option}`."
+    return advice
+
+
+def _conversion(group: Group, kind: Kind, reads: set[str]) -> str | None:
+    """The options with which this conversion makes of the group what trains; None where none does."""
     aspects = [name for said in group.said(Scores)[:1] for name in said.values]
     for option, options in (
         ("", Options()),
@@ -175,8 +200,8 @@ def _other_way(group: Group, called: str, reads: set[str]) -> str:
         except DataError:
             continue
         if any(_has_all(each, reads) and _says_nothing(_read(each), reads) is None for each in made):
-            return f"{advice} Or `truing feedback convert --to {called}{option}`."
-    return advice
+            return option
+    return None
 
 
 def _feedback(group: Group, reads: set[str], where: str) -> dict[str, Any]:
@@ -220,9 +245,14 @@ def _read(group: Group) -> dict[str, Any]:
         said["scores"] = [sum(row) / len(row) if row else float("nan") for row in rows]
         best = max((v for v in said["scores"] if not math.isnan(v)), default=None)
         said.setdefault("demonstrations", [best is None or v == best for v in said["scores"]])
+    if every := group.said(Scores):
+        said["aspects"] = of_responses(every)
     for labels in group.said(Labels)[:1]:
         said["labels"] = [-1 if v is None else int(v) for v in labels.values]
         said["demonstrations"] = [v is not False for v in labels.values]
+    if any(faults := faulty(group)):
+        worth = said.get("demonstrations", [True] * len(faults))
+        said["demonstrations"] = [good and not fault for good, fault in zip(worth, faults, strict=True)]
     return said
 
 
@@ -252,104 +282,8 @@ class Offline:
         chosen = [self.trees[i] for i in order[first : first + self.batch_size]]
         return Batch(chosen, metrics={"epoch": (step + 1) / self.per_epoch})
 
+    def state(self) -> dict[str, Any]:
+        return {}
 
-# ---- online --------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Online:
-    """Prompts -> samples of the policy -> rewards -> advantages -> trees.
-
-    The seed of a step's samples depends on the run's seed and the step alone.
-    """
-
-    prompts: list[Group]
-    chat: Chat
-    rollouts: Rollouts
-    rewards: Sequence[Function]
-    advantage: Bound | None
-    settings: RolloutSettings
-    seed: int
-    num_steps: int
-    """The number of batches. Each prompt may come back in a later epoch."""
-    combination: CombinationSettings = field(default_factory=CombinationSettings)
-    """How several rewards become one number."""
-
-    def __post_init__(self) -> None:
-        encoded = [(group, self.chat.prompt(group.prompt)) for group in self.prompts]
-        self._encoded = [(group, tokens) for group, tokens in encoded if tokens is not None]
-        if not self._encoded:
-            raise DataError("no prompt is left", remedy="Raise data.max_prompt_tokens, or give more prompts.")
-
-    @property
-    def steps(self) -> int:
-        return self.num_steps
-
-    def batch(self, step: int) -> Batch:
-        chosen = [self._encoded[i] for i in self._indices(step)]
-        sampling = Sampling(
-            temperature=self.settings.temperature,
-            top_p=self.settings.top_p,
-            top_k=self.settings.top_k,
-            max_new_tokens=self.settings.max_new_tokens,
-            stop=self.chat.stop_strings,
-            seed=random.Random(f"samples/{self.seed}/{step}").getrandbits(62),
-        )
-        samples = self.rollouts.generate([tokens for _, tokens in chosen], self.settings.group_size, sampling)
-        texts = [[self.chat.decode(s.tokens) for s in row] for row in samples]
-        groups = [group for group, _ in chosen]
-        scored = score(
-            self.rewards,
-            groups,
-            [tokens for _, tokens in chosen],
-            samples,
-            texts,
-            missing_end_penalty=self.settings.missing_end_penalty,
-            combination=self.combination,
-        )
-        batch = [
-            Tree(tokens, [_branch(s, reward) for s, reward in zip(row, rewards, strict=True)])
-            for (_, tokens), row, rewards in zip(chosen, samples, scored.totals, strict=True)
-        ]
-        self._give_advantages(batch, scored)
-        metrics = {**scored.metrics(), **_completions(samples)}
-        rows = [
-            {"prompt": group.prompt.text, "completion": text, "reward": reward}
-            for group, row, rewards in list(zip(groups, texts, scored.totals, strict=True))[:2]
-            for text, reward in list(zip(row, rewards, strict=True))[:2]
-        ]
-        return Batch(batch, policy_version=step, metrics=metrics, samples=rows)
-
-    def _indices(self, step: int) -> list[int]:
-        """Prompts in order of one shuffled epoch after another."""
-        size, wanted = len(self._encoded), self.settings.prompts_per_step
-        first = step * wanted
-        epochs = {n // size for n in range(first, first + wanted)}
-        orders: Mapping[int, list[int]] = {epoch: shuffled(size, self.seed, epoch) for epoch in epochs}
-        return [orders[n // size][n % size] for n in range(first, first + wanted)]
-
-    def _give_advantages(self, batch: list[Tree], scored: Scored) -> None:
-        rewards = torch.tensor([r for row in scored.totals for r in row], dtype=torch.float32)
-        groups = torch.tensor([g for g, row in enumerate(scored.totals) for _ in row])
-        if self.advantage is None:
-            values = rewards.nan_to_num(0.0)
-        else:
-            values = self.advantage.call({"rewards": rewards, "groups": groups})
-        row = iter(values.tolist())
-        for tree in batch:
-            tree.feedback["advantages"] = [[next(row)] * len(branch.tokens) for branch in tree.branches]
-
-
-def _branch(sample: Sample, reward: float) -> Branch:
-    counts = reward == reward  # a response that no reward speaks of (NaN) is not trained on
-    return Branch(sample.tokens, [counts] * len(sample.tokens), sample.logprobs, sample.finished)
-
-
-def _completions(samples: Sequence[Sequence[Sample]]) -> dict[str, float]:
-    flat = [s for row in samples for s in row]
-    lengths = [len(s.tokens) for s in flat]
-    return {
-        "completions/mean_length": sum(lengths) / len(flat),
-        "completions/max_length": float(max(lengths)),
-        "completions/clipped_ratio": sum(not s.finished for s in flat) / len(flat),
-    }
+    def restore(self, state: Mapping[str, Any]) -> None:
+        assert not state, state

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from truing import registry
 from truing.bind import bind
-from truing.recipe import Recipe
+from truing.recipe import Recipe, RolloutSettings, RoundsSettings
 from truing.streams import STREAMS
 
 __all__ = ["explain"]
+
+HEADS = {"rewards", "token_rewards", "pair_scores", "aspect_rewards"}
+"""Streams that the heads of a reward model make."""
 
 
 def explain(recipe: Recipe) -> str:
@@ -16,12 +19,23 @@ def explain(recipe: Recipe) -> str:
     advantage = bind(registry.advantage, recipe.advantage) if recipe.advantage else None
     reads = {name for term in terms for name in term.reads}
     lines = [f"{recipe.name}: {recipe.summary}", f"  {recipe.paper}", ""]
-    if recipe.rollouts:
+    if recipe.rounds and recipe.rollouts:
+        lines += _rounds(recipe, recipe.rounds, recipe.rollouts)
+    elif recipe.rollouts:
         r = recipe.rollouts
         names = ", ".join(n.name for n in recipe.rewards) or "(none named yet: --reward)"
         lines.append(f"experience   {r.prompts_per_step} prompts x {r.group_size} samples of the policy a step")
+        if v := r.rivals:
+            ends = {0.0: "the policy", 1.0: "the reference"}
+            who = ends.get(v.mixture, f"policy and reference ({v.mixture:g}) mixed")
+            how = "trained on too" if v.trained else "compared with only"
+            lines.append(f"rivals       {v.samples} answer(s) of {who} to each prompt, {how} (compare: {v.compare})")
         how = f" ({recipe.combination.by})" if recipe.combination.by != "weighted" else ""
         lines.append(f"rewards      {names}{how}")
+        if taught := recipe.reward_updates:
+            asked = ", ".join(n.name for n in taught.ask) or "(none named yet)"
+            every, number = taught.every, taught.comparisons
+            lines.append(f"they learn   every {every} steps, from {number} comparisons by {asked}")
         if advantage:
             lines.append(f"advantage    {advantage.name}{_settings(advantage.settings)}: {advantage.entry.summary}")
     else:
@@ -40,16 +54,57 @@ def explain(recipe: Recipe) -> str:
         if name in readers:
             maker = _maker(name, stream.maker, recipe, name in reads)
             lines.append(f"{name:23}{stream.shape or 'one number':13}{maker:22}{', '.join(readers[name])}")
-    models = ["the policy" if reads.isdisjoint({"rewards", "token_rewards"}) else "the reward model"]
-    if "ref_logprobs" in reads:
+    models = ["the policy" if reads.isdisjoint(HEADS) else "the reward model"]
+    rivals = recipe.rollouts.rivals if recipe.rollouts else None
+    asked_too = recipe.reward_kl is not None or (rivals is not None and rivals.mixture > 0)
+    if asked_too or not reads.isdisjoint({"ref_logprobs", "ref_kl"}):
         how = "adapters off" if recipe.model.lora else recipe.model.reference or "frozen copy"
+        if recipe.rounds and recipe.rounds.refer_to == "first":
+            how = "the model that the rounds began with"
         models.append(f"the reference ({how})")
+    if recipe.rounds:
+        lines += ["", "models in memory: while sampling the last round's model and the rewards"]
+        lines.append(f"                  while training {', '.join(models)}")
+        return "\n".join(lines)
     lines += ["", f"models in memory: {', '.join(models)}"]
     return "\n".join(lines)
 
 
+def _rounds(recipe: Recipe, rounds: RoundsSettings, rollouts: RolloutSettings) -> list[str]:
+    """What one round does, from prompts to the next model."""
+    names = ", ".join(n.name for n in recipe.rewards) or "(none named yet: --reward)"
+    gap = f", at least {rounds.gap:g} apart" if rounds.gap else ""
+    floor = f", none below {rounds.at_least:g}" if rounds.at_least is not None else ""
+    what = {
+        "best_worst": f"{rounds.per_prompt} pair(s) a prompt, the best against the worst{gap}{floor}",
+        "best": f"the best {rounds.per_prompt} of each prompt{gap}{floor}",
+        "all": f"every sample with its reward{gap}",
+    }[rounds.select]
+    start = "the round before" if rounds.start_from == "last" else "the first model"
+    data = "this round's" if rounds.train_on == "last" else "this and all earlier rounds'"
+    held = recipe.data.validation or f"{recipe.data.validation_share:.0%} of the prompts, held out"
+    stop = {
+        "not_better": "its reward is not surely above the best so far",
+        "worse": "its reward is surely below the best so far",
+        "never": None,
+    }[rounds.stop_when]
+    far = f"it is more than {rounds.max_kl:g} nats from the first model" if rounds.max_kl else None
+    u = recipe.update
+    return [
+        f"rounds       at most {rounds.number}; each:",
+        f"  sample     {rollouts.group_size} responses of the last round's model for "
+        f"{rounds.prompts or 'all'} prompts, temperature {rollouts.temperature:g}",
+        f"  rewards    {names}",
+        f"  select     {what}",
+        f"  train      the model of {start} on {data} selection, {u.batch_size} groups a step, {u.epochs} epoch(s)",
+        f"  evaluate   on {held}: mean reward, interval, KL from the first model",
+        f"  stop       {' or '.join(f'when {why}' for why in (stop, far) if why) or 'never early'}",
+        "model/       of the last round that was surely better than the best before it",
+    ]
+
+
 def _maker(name: str, maker: str, recipe: Recipe, by_objective: bool) -> str:
-    if name == "token_rewards":
+    if name in HEADS - {"rewards"}:
         return "reward head"
     if name == "rewards":
         return "reward head" if by_objective else "rewards"

@@ -1,26 +1,60 @@
-"""Sample responses for a file of prompts; with a reward model, best-of-N."""
+"""Sample responses for a file of prompts; with rewards, best-of-N."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from truing import feedback
-from truing.chat import Chat
+from truing import feedback, registry
+from truing.bind import bind
 from truing.errors import DataError
+from truing.evaluate.best_of_n import kl_bound
+from truing.evaluate.intervals import Interval, mean
 from truing.group import Group
-from truing.models.loading import best_device, load_causal_lm, load_tokenizer
-from truing.rewards.model import RewardModel
-from truing.rollouts.local import LocalRollouts
+from truing.recipe import Named
 from truing.rollouts.sampling import Sampling
+from truing.sampler import Answered, Sampler
 
-__all__ = ["generate"]
+__all__ = ["Generated", "chunks", "generate"]
 
 _CHUNK = 256
+
+
+@dataclass
+class Generated:
+    """What became of a file of prompts."""
+
+    prompts: int = 0
+    skipped: list[DataError] = field(default_factory=list)
+    """Rows that could not be read."""
+    samples: int = 1
+    averages: list[float] = field(default_factory=list)
+    """By prompt, the mean reward of its samples; prompts that no reward spoke of are left out."""
+    bests: list[float] = field(default_factory=list)
+    silent: int = 0
+    """Prompts of whose samples no reward spoke."""
+
+    def text(self, *, best_of: bool) -> str:
+        """For people."""
+        lines = [f"{self.prompts} prompts answered"]
+        if self.skipped:
+            lines.append(f"{len(self.skipped)} rows skipped as unreadable; the first: {self.skipped[0].where}: "
+                         f"{self.skipped[0].found}")  # fmt: skip
+        if self.silent:
+            lines.append(f"{self.silent} prompts of whose samples no reward spoke: the first sample was taken")
+        if best_of and self.bests:
+            lines += [
+                f"reward: {_shown(mean(self.bests))} best of {self.samples}, {_shown(mean(self.averages))} any of them",
+                f"KL from the model as it samples: at most {kl_bound(self.samples):.2f} nats a response "
+                "(log N - (N-1)/N, an upper bound; docs/best-of-n.md)",
+            ]
+        return "\n".join(lines)
 
 
 def generate(
@@ -30,62 +64,61 @@ def generate(
     *,
     num_samples: int,
     sampling: Sampling,
-    reward: Path | None = None,
+    rewards: Sequence[Named] = (),
+    only_best: bool = False,
     template: str = "auto",
-) -> int:
-    """Write one row a prompt: `prompt`, `responses`, and with a reward model `scores`, best first.
+    skip_bad: bool = False,
+) -> Generated:
+    """Write one row a prompt: `prompt` and `responses`, with rewards also `scores`, best first. With `only_best`
+    instead the best alone, as `completion` with its `reward`: demonstrations.
 
-    The number of prompts answered. The file appears when it is complete.
+    The file appears when it is complete.
     """
-    policy: Any = load_causal_lm(model)
-    policy.to(best_device())
-    chat = Chat(load_tokenizer(model), template)
-    rollouts = LocalRollouts(policy, stop_ids=chat.stop_ids, pad_id=chat.pad_id, decode=chat.decode)
-    judge = RewardModel(path=str(reward)) if reward else None
+    sampler = Sampler(model, [bind(registry.reward, named) for named in rewards], template=template)
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{os.getpid()}")
-    number = 0
+    done = Generated(samples=num_samples)
     try:
         with draft.open("w", encoding="utf-8") as file:
-            for groups in _chunks(feedback.read(data)):
-                for row in _answered(groups, chat, rollouts, num_samples, sampling, judge):
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    number += 1
-        if not number:
+            for groups in chunks(feedback.read(data, skip_bad=skip_bad, skipped=done.skipped), _CHUNK):
+                if not done.prompts:
+                    sampler.check(groups)
+                for answered in sampler.answer(groups, num_samples, sampling):
+                    file.write(json.dumps(_row(answered, done, bool(rewards), only_best)) + "\n")
+                    done.prompts += 1
+        if not done.prompts:
             raise DataError("no prompt found", where=data)
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    return number
+    return done
 
 
-def _chunks(groups: Iterator[Group]) -> Iterator[list[Group]]:
-    while chunk := list(islice(groups, _CHUNK)):
+def chunks(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """So many at a time."""
+    it = iter(groups)
+    while chunk := list(islice(it, size)):
         yield chunk
 
 
-def _answered(
-    groups: list[Group],
-    chat: Chat,
-    rollouts: LocalRollouts,
-    num_samples: int,
-    sampling: Sampling,
-    judge: RewardModel | None,
-) -> Iterator[dict[str, object]]:
-    prompts = []
-    for group in groups:
-        tokens = chat.prompt(group.prompt)
-        assert tokens is not None, "no truncation was asked for"
-        prompts.append(tokens)
-    for group, samples in zip(groups, rollouts.generate(prompts, num_samples, sampling), strict=True):
-        messages = [{"role": m.role, "content": m.content} for m in group.prompt.messages]
-        row: dict[str, object] = {"prompt": messages, **group.columns}
-        if judge is not None:
-            # By text, not by tokens: the reward model may have another tokenizer.
-            texts = [chat.decode(s.tokens) for s in samples]
-            scores = judge([messages] * len(samples), texts, finished=[s.finished for s in samples])
-            order = sorted(range(len(samples)), key=lambda i: -scores[i])
-            samples = [samples[i] for i in order]
-            row["scores"] = [scores[i] for i in order]
-        row["responses"] = [chat.decode(s.tokens) for s in samples]
-        yield row
+def _row(answered: Answered, done: Generated, scored: bool, only_best: bool) -> dict[str, Any]:
+    group, rewards = answered.group, answered.rewards
+    messages = [{"role": m.role, "content": m.content} for m in group.prompt.messages]
+    row: dict[str, Any] = {"prompt": messages, **group.columns}
+    if not scored:
+        return row | {"responses": answered.texts}
+    known = [r for r in rewards if not math.isnan(r)]
+    if known:
+        done.averages.append(sum(known) / len(known))
+        done.bests.append(max(known))
+    else:
+        done.silent += 1
+    order = sorted(range(len(rewards)), key=lambda i: math.inf if math.isnan(rewards[i]) else -rewards[i])
+    scores = [None if math.isnan(rewards[i]) else rewards[i] for i in order]
+    if only_best:
+        return row | {"completion": answered.texts[order[0]], "reward": scores[0]}
+    return row | {"scores": scores, "responses": [answered.texts[i] for i in order]}
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

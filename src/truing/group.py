@@ -157,14 +157,22 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class StepLabels:
-    """Marks on reasoning steps: `values[i][s]` judges step s of response i: 1 right, 0 neutral, -1 wrong, None none."""
+    """Marks on reasoning steps: `values[i][s]` judges step s of response i: 1 right, 0 neutral, -1 wrong, None none.
 
-    values: tuple[tuple[int | None, ...], ...]
+    Between them a probability p that the step is right is the mark 2p − 1 (a share of rollouts that succeed, say).
+    """
+
+    values: tuple[tuple[float | None, ...], ...]
     annotator_id: str | None = None
 
     def __post_init__(self) -> None:
-        if any(v not in (1, 0, -1, None) for row in self.values for v in row):
-            raise ValueError("step labels are 1 (right), 0 (neutral), -1 (wrong) or None")
+        if any(v is not None and not -1 <= v <= 1 for row in self.values for v in row):
+            raise ValueError("step labels are 1 (right), 0 (neutral), -1 (wrong), between them, or None")
+
+    @property
+    def soft(self) -> bool:
+        """Whether some mark is a probability and no verdict."""
+        return any(v not in (1, 0, -1, None) for row in self.values for v in row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,8 @@ class Progress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-        if kind is not None and not self._done:
-            return  # it came nowhere: the error that follows says it all
+        if not self._done:
+            return  # nothing was left to do, or it came nowhere: the note, or the error that follows, says it all
         steps = f"{self._done} {self.unit}s" if kind is None else f"{self.unit} {self._done}"
         if kind is not None and self.total is not None:
             steps += f" of {self.total}"

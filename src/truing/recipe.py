@@ -16,22 +16,47 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from truing.errors import RecipeError
+from truing.settings import (
+    CombinationSettings,
+    CriticSettings,
+    DataSettings,
+    Lora,
+    ModelSettings,
+    MonitorSettings,
+    Named,
+    RecordSettings,
+    RewardKL,
+    RewardUpdates,
+    RivalSettings,
+    RolloutSettings,
+    RoundsSettings,
+    Section,
+    Term,
+    UpdateSettings,
+    as_named,
+)
 
 __all__ = [
     "CombinationSettings",
+    "CriticSettings",
     "DataSettings",
     "Lora",
     "ModelSettings",
+    "MonitorSettings",
     "Named",
     "Recipe",
     "RecordSettings",
+    "RewardKL",
+    "RewardUpdates",
+    "RivalSettings",
     "RolloutSettings",
+    "RoundsSettings",
     "UpdateSettings",
     "assignments",
     "dump",
@@ -42,158 +67,11 @@ __all__ = [
 ]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+_COMPARING = ("group_mean", "group_rank", "leave_one_out")
+"""Advantages that compare within a group."""
 
 
-class Named(_Settings):
-    """A registered function, its settings and its weight. In YAML: `dpo`, `{dpo: {beta: 0.1}}` or
-    `{dpo: {beta: 0.1}, weight: 0.5}`."""
-
-    name: str
-    settings: dict[str, Any] = {}
-    weight: float = 1.0
-
-
-def _named(value: Any) -> Any:
-    if isinstance(value, str):
-        return {"name": value}
-    if not isinstance(value, Mapping) or "name" in value:
-        return value
-    keys = [key for key in value if key != "weight"]
-    if len(keys) != 1 or not isinstance(value[keys[0]] or {}, Mapping):
-        raise ValueError(f"expected one name with its settings, as in {{dpo: {{beta: 0.1}}}}, found {dict(value)}")
-    return {"name": keys[0], "settings": dict(value[keys[0]] or {}), "weight": value.get("weight", 1.0)}
-
-
-Term = Annotated[Named, BeforeValidator(_named)]
-
-
-class Lora(_Settings):
-    """Low-rank adapters (arXiv:2106.09685): train these and keep the model as it is."""
-
-    r: int = Field(16, ge=1)
-    """Rank: more can learn more, and costs more."""
-    alpha: float = 32.0
-    """Scale: adapters are multiplied by alpha / r."""
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    """Refused unless 0: sampling and training must see the same model."""
-    target_modules: str | list[str] = "all-linear"
-    """Which layers get adapters."""
-
-
-class ModelSettings(_Settings):
-    path: str | None = None
-    """Folder or hub name of the model to train."""
-    reference: str | None = None
-    """Folder or hub name of the reference; by default the model as it was when training began."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights. bfloat16 halves memory, and loses updates smaller than 1/256 of a weight: meant for LoRA,
-    whose adapters stay float32. For full training keep float32 and set update.autocast."""
-    lora: Lora | None = None
-    """Train adapters instead of all weights."""
-    checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
-
-
-class DataSettings(_Settings):
-    train: str | None = None
-    """File, folder or hub name of the training groups (or prompts)."""
-    validation: str | None = None
-    """File of held-out groups; by default a share of the training file."""
-    validation_share: float = Field(0.05, ge=0.0, lt=1.0)
-    """Share of the training groups held out when no validation file is given."""
-    format: str | None = None
-    """Name of the format; by default it is recognised."""
-    skip_bad: bool = False
-    """Skip rows that cannot be read, and count them, instead of stopping."""
-    template: str = "auto"
-    """Chat template: the tokenizer's own, or chatml, alpaca, llama-2, llama-3, zephyr, plain, or a .jinja file."""
-    max_prompt_tokens: int | None = 1024
-    """Longer prompts are cut by `truncation`."""
-    max_response_tokens: int | None = 2048
-    """Longer responses are cut by `truncation`."""
-    truncation: Literal["keep_end", "keep_start", "drop"] = "keep_end"
-    """What to do with text that is too long; how often it happened is logged."""
-
-
-class RolloutSettings(_Settings):
-    group_size: int = Field(8, ge=1)
-    """Responses sampled for each prompt."""
-    prompts_per_step: int = Field(16, ge=1)
-    """Prompts answered for each step."""
-    max_new_tokens: int = Field(256, ge=1)
-    """Longest response."""
-    temperature: float = Field(1.0, gt=0.0)
-    """Softness of sampling; training divides by it too."""
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    """Sample from the smallest set of tokens with this probability. Below 1 the samples are off-policy."""
-    top_k: int = Field(0, ge=0)
-    """Sample from the k most probable tokens; 0 = all."""
-    missing_end_penalty: float = 0.0
-    """Taken from the reward of a response that was cut at the limit."""
-
-
-class CombinationSettings(_Settings):
-    by: Literal["weighted", "lexicographic", "constrained"] = "weighted"
-    """weighted: their sum by weight. lexicographic: compared within a group by the first reward; a later one decides
-    what the earlier ones leave open. constrained: the sum, less a penalty where a reward misses its threshold."""
-    normalise: Literal["none", "group", "batch"] = "none"
-    """Give each reward mean 0 and spread 1 first, over its group or the batch, so that weights mean what they say."""
-    tolerance: float = Field(0.0, ge=0.0)
-    """lexicographic: rewards this near to each other are a tie."""
-    thresholds: dict[str, float] = {}
-    """constrained: what these rewards have to reach, in their own units. A second reward of one name is `name_2`."""
-    penalty: float = Field(10.0, ge=0.0)
-    """constrained: taken from the sum for each unit below a threshold."""
-
-
-class UpdateSettings(_Settings):
-    learning_rate: float = Field(1e-6, gt=0)
-    """Peak learning rate of AdamW."""
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """How the learning rate falls after warm-up."""
-    warmup: float = Field(0.05, ge=0.0, lt=1.0)
-    """Share of the steps in which the learning rate rises."""
-    final_share: float = Field(0.1, ge=0.0, le=1.0)
-    """Share of the peak learning rate that is left at the end."""
-    weight_decay: float = Field(0.0, ge=0.0)
-    """AdamW weight decay of matrices."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW decay rates of the gradient's mean and variance."""
-    eps: float = Field(1e-8, gt=0)
-    """AdamW's epsilon."""
-    max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients are scaled down to this norm."""
-    batch_size: int = Field(32, ge=1)
-    """Groups per optimizer step (offline)."""
-    epochs: int = Field(1, ge=1)
-    """Passes over the data (offline)."""
-    steps: int | None = Field(None, ge=1)
-    """Stop after so many steps. Online runs need it; offline it cuts the epochs short."""
-    passes: int = Field(1, ge=1)
-    """Passes over each batch of rollouts (PPO epochs), each with a fresh permutation."""
-    minibatches: int = Field(1, ge=1)
-    """Optimizer steps in each pass over a batch of rollouts."""
-    tokens_per_batch: int | None = Field(None, ge=1)
-    """Budget of tokens that go through the model at once. Bounds memory; the result does not depend on it. By default
-    2,048 on a CPU, where small micro-batches cost no time (docs/performance.md), and 8,192 elsewhere."""
-    autocast: bool = False
-    """bfloat16 products with float32 weights."""
-
-
-class RecordSettings(_Settings):
-    evaluate_every: int = Field(0, ge=0)
-    """Evaluate on held-out groups every so many steps; 0 = at the end only."""
-    save_every: int = Field(100, ge=0)
-    """Write a checkpoint every so many steps; 0 = at the end only."""
-    keep: int = Field(2, ge=1)
-    """How many checkpoints are kept."""
-    sample_every: int = Field(10, ge=0)
-    """Write sample texts every so many steps; 0 = never."""
-
-
-class Recipe(_Settings):
+class Recipe(Section):
     """A whole training run."""
 
     name: str = "custom"
@@ -208,18 +86,28 @@ class Recipe(_Settings):
     data: DataSettings = DataSettings()
     rollouts: RolloutSettings | None = None
     """Present: responses are sampled from the policy (online). Absent: they are read from files (offline)."""
-    rewards: list[Term] = []
+    rounds: RoundsSettings | None = None
+    """Present: sampling and training take turns. `rollouts` and `rewards` say how samples are made and scored, the rest
+    how each round trains on files of them."""
+    rewards: list[Term] = Field(default_factory=list)
     """Reward functions with weights (online)."""
     combination: CombinationSettings = CombinationSettings()
     """How several rewards become one number (online)."""
+    reward_kl: RewardKL | None = None
+    """A KL penalty inside the reward (online)."""
+    reward_updates: RewardUpdates | None = None
+    """Reward models that learn along with the policy (online)."""
     advantage: Term | None = None
     """From rewards to advantages (online)."""
+    critic: CriticSettings = CriticSettings()
+    """Who says the values, if anybody reads them (online)."""
     objectives: list[Term] = Field(min_length=1)
     """Weighted terms of the loss."""
     reduction: Literal["token", "sequence", "group", "constant"] = "token"
     """How unreduced values become one number."""
     update: UpdateSettings = UpdateSettings()
     record: RecordSettings = RecordSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
     @property
     def online(self) -> bool:
@@ -229,23 +117,63 @@ class Recipe(_Settings):
     def _combinations(self) -> Recipe:
         rollouts = self.rollouts
         self._check_combination()
+        if self.rounds is not None:
+            self._check_rounds()
+            return self
         if rollouts is None:
-            if self.rewards or self.advantage:
-                raise ValueError("rewards and an advantage need `rollouts`: without it responses come from files")
+            if self.rewards or self.advantage or self.reward_kl or self.reward_updates:
+                raise ValueError(
+                    "rewards, reward_kl, reward_updates and an advantage need `rollouts`: "
+                    "without it responses come from files"
+                )
+            if self.monitor.judge:
+                raise ValueError("monitor.judge scores samples, and without `rollouts` there are none")
             return self
         if self.update.steps is None:
             raise ValueError("an online run has no end of its own: set update.steps")
+        if self.monitor.judge and not self.record.evaluate_every:
+            raise ValueError(
+                "monitor.judge is asked at every evaluation, and there is one at the end only: set "
+                "record.evaluate_every"
+            )
         if self.update.minibatches > rollouts.prompts_per_step:
             raise ValueError(
                 f"update.minibatches = {self.update.minibatches} with rollouts.prompts_per_step = "
                 f"{rollouts.prompts_per_step}: a group is never split, so there are too few groups"
             )
-        if self.advantage and self.advantage.name in ("group_mean", "leave_one_out") and rollouts.group_size < 2:
+        if self.advantage and self.advantage.name in _COMPARING and rollouts.group_size < 2:
             raise ValueError(
                 f"advantage `{self.advantage.name}` with rollouts.group_size = {rollouts.group_size} has no baseline: "
                 "every advantage would be 0. Use group_size >= 2"
             )
         return self
+
+    def _check_rounds(self) -> None:
+        """`ValueError` for what rounds cannot do without, and for settings that would be without effect."""
+        if self.rollouts is None:
+            raise ValueError("`rounds` need `rollouts`: how the samples of each round are made")
+        if self.advantage or self.reward_kl or self.reward_updates:
+            raise ValueError("in rounds models learn from files: no advantage, no reward_kl, no reward_updates")
+        if self.monitor.judge:
+            raise ValueError("monitor.judge scores the samples of an online run; rounds are judged by their rewards")
+        plain = RolloutSettings()
+        for name in ("mask_truncated", "refill", "old_logprobs", "pairs", "rivals"):
+            if (said := getattr(self.rollouts, name)) != getattr(plain, name):
+                raise ValueError(f"rollouts.{name} = {said} has no meaning in rounds")
+        if self.combination.by == "lexicographic" or self.combination.normalise != "none" or self.combination.calibrate:
+            raise ValueError(
+                "rounds are compared by their rewards, which have to mean the same in each: use combination: "
+                "{by: weighted or constrained, normalise: none, calibrate: 0}"
+            )
+        if self.model.reference:
+            raise ValueError("in rounds the reference is chosen by rounds.refer_to, not by model.reference")
+        if self.data.validation is None and self.data.validation_share == 0:
+            raise ValueError("rounds are judged on held-out prompts: set data.validation or data.validation_share")
+        if self.rounds and self.rounds.select != "best" and self.rollouts.group_size < 2:
+            raise ValueError(
+                f"rounds.select = {self.rounds.select} with rollouts.group_size = {self.rollouts.group_size}: "
+                "there is nothing to compare. Use group_size >= 2"
+            )
 
     def _check_combination(self) -> None:
         """`ValueError` for settings of a combination that is not the one chosen: they would be without effect."""
@@ -410,11 +338,11 @@ def _named_terms(raw: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
     for section in ("objectives", "rewards"):
         terms = raw.get(section) or []
         for index, term in enumerate(terms):
-            named = _named(term)
+            named = as_named(term)
             terms[index] = named = {"settings": {}, **named}
             yield named["name"], named["settings"]
     if raw.get("advantage"):
-        raw["advantage"] = named = {"settings": {}, **_named(raw["advantage"])}
+        raw["advantage"] = named = {"settings": {}, **as_named(raw["advantage"])}
         yield named["name"], named["settings"]
 
 

@@ -24,11 +24,11 @@ __all__ = ["REDUCTIONS", "Term", "Weighing", "weigh"]
 class Term:
     """Unreduced values of one objective.
 
-    `values` and `mask` are `[rows, tokens]`, `[rows]` or `[pairs]`. For `[pairs]`, `rows` is the row by which each
-    entry is counted to a group (its chosen one); so too where there is one value for each group. `metrics` are
-    detached tensors of the shape of `mask`; their masked mean is logged, without entries that are NaN: those that a
-    metric does not speak of. Where `mask` is False, `values` carry no gradient and the streams may hold anything, NaN
-    included.
+    `values` and `mask` are `[rows, tokens]`, `[rows, aspects]`, `[rows]` or `[pairs]`. For `[pairs]`, `rows` is the row
+    by which each entry is counted to a group (its chosen one); so too where there is one value for each group.
+    `metrics` are detached tensors of the shape of `mask`; their masked mean is logged, without entries that are NaN:
+    those that a metric does not speak of. Where `mask` is False, `values` carry no gradient and the streams may hold
+    anything, NaN included.
     """
 
     values: Tensor

@@ -5,8 +5,11 @@
     recipe.yaml         every setting
     record.jsonl        one line of numbers a step; tensorboard/ has the same
     samples.jsonl       texts
-    checkpoints/        to go on from
+    checkpoints/        to go on from, until the run is done
     model/              the result, a plain Hugging Face folder
+    adapter/            with LoRA: the adapter alone, to be merged with others (`truing export`)
+    reward_model/       with `reward_updates`: the reward model as it ended
+    findings.jsonl      what the monitor found (docs/monitor.md); rollbacks.json, if the run went back
     result.json         last of all: the run is done
 """
 
@@ -22,9 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from truing import checkpoint
-from truing.errors import RecipeError
-from truing.experience import Experience, Offline, Online
+from truing.aspects import described, errors
+from truing.errors import NotFiniteError, RecipeError
+from truing.experience import Experience, Offline
 from truing.models.saving import save_model
+from truing.monitor import Finding, active
+from truing.monitor.guard import Guard, Rollbacks, stopped
+from truing.online import Online
 from truing.recipe import Recipe, dump, load
 from truing.record import Recorder, json_safe, replace_text
 from truing.update import Updater
@@ -52,6 +59,8 @@ class Result:
     seconds: float
     metrics: dict[str, float]
     notes: list[str]
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """What the monitor found, condition by condition (`Monitor.summary`)."""
 
     @property
     def model(self) -> Path:
@@ -83,16 +92,22 @@ def train(
     resume: bool = False,
     watch: Callable[[Step], None] = lambda step: None,
     hear: Callable[[str], None] = lambda note: None,
+    tell: Callable[[Finding], None] = lambda finding: None,
 ) -> Result:
-    """Run a recipe into a folder. `watch` sees every step; `hear` gets each of the run's notes before the first one.
+    """Run a recipe into a folder. `watch` sees every step; `hear` gets each of the run's notes before the first one;
+    `tell` gets what the monitor finds, when it is news. `TrainingError` where the monitor stops the run.
 
     With `resume` a run that was cut goes on from its newest checkpoint and ends with the same weights, bit for bit, as
     one that was not; a finished run is returned as it is. `RecipeError` for a folder that holds another run.
     """
     _claim(recipe, out, resume)
     if resume and (out / "result.json").exists():
-        return _finished(out)
+        done = _finished(out)
+        hear(f"this run was finished before, after {done.steps} steps: nothing is left to do")
+        return done
     began = time.perf_counter()
+    if recipe.rounds:
+        return _in_rounds(recipe, out, began, watch, hear)
     run = wire(recipe)
     for note in run.notes:
         hear(note)
@@ -100,25 +115,113 @@ def train(
     replace_text(out / "recipe.yaml", dump(recipe))
     checkpoints = out / "checkpoints"
     place = checkpoint.latest(checkpoints) if resume else None
-    start = checkpoint.restore(place, run.policy.model, run.updater.optimizer) if place else 0
-    last: dict[str, float] = {}
-    with Recorder(out, resume_step=start) as recorder:
-        for step in loop(run.experience, run.updater, start):
-            settings = recipe.record
-            due = settings.evaluate_every and step.number % settings.evaluate_every == 0
-            if due or step.number == step.total:
-                step.metrics.update(_evaluation(run))
-            recorder.write(step.number, step.metrics)
-            if settings.sample_every and step.samples and (step.number - 1) % settings.sample_every == 0:
-                recorder.sample(step.number, step.samples)
-            if settings.save_every and step.number % settings.save_every == 0 and step.number < step.total:
-                checkpoint.save(checkpoints, step.number, run.policy.model, run.updater.optimizer, keep=settings.keep)
-            last = step.metrics
-            watch(step)
-    save_model(run.policy.model, run.chat.tokenizer, out / "model", metadata={"recipe": recipe.name, **_scale(run)})
-    result = Result(out, run.experience.steps, time.perf_counter() - began, last, run.notes)
+    start = 0
+    if place:
+        start, state = checkpoint.restore(place, run.policy.trained, run.updater.optimizer)
+        run.experience.restore(state)
+    rollbacks = Rollbacks(out, resume=resume)
+    while True:
+        run.updater.slowed = rollbacks.share
+        guard = Guard(out, recipe.monitor, start, tell)
+        finding = guard.pending or _steps(run, out, start, guard, watch)
+        if finding is None:
+            break
+        if finding.action == "stop":
+            raise stopped(finding)
+        start = _back(run, out, finding, rollbacks)
+    about = {"recipe": recipe.name, **_scale(run)}
+    save_model(run.policy.model, run.chat.tokenizer, out / "model", metadata=about)
+    if isinstance(run.experience, Online) and run.experience.co_reward is not None:
+        run.experience.co_reward.save(out)
+    # An adapter of weights that lie in no folder (a base that was merged on loading) would be of no use alone.
+    if recipe.model.lora and run.policy.model.get_base_model().name_or_path:
+        save_model(run.policy.model, run.chat.tokenizer, out / "adapter", merge=False, metadata=about)
+    result = Result(
+        out, run.experience.steps, time.perf_counter() - began, guard.last, run.notes, guard.monitor.summary()
+    )
+    replace_text(out / "result.json", json.dumps(_plain(result), indent=2) + "\n")
+    checkpoint.discard(checkpoints)
+    return result
+
+
+def _in_rounds(
+    recipe: Recipe, out: Path, began: float, watch: Callable[[Step], None], hear: Callable[[str], None]
+) -> Result:
+    from truing.rounds import rounds  # which calls `train` for each round
+
+    steps, metrics, notes = rounds(recipe, out, watch=watch, hear=hear)
+    result = Result(out, steps, time.perf_counter() - began, metrics, notes)
     replace_text(out / "result.json", json.dumps(_plain(result), indent=2) + "\n")
     return result
+
+
+def _steps(run: Run, out: Path, start: int, guard: Guard, watch: Callable[[Step], None]) -> Finding | None:
+    """The steps from `start` to the end; or what the monitor found, if that asks to stop or to go back."""
+    settings, checkpoints, number = run.recipe.record, out / "checkpoints", start
+    with Recorder(out, resume_step=start) as recorder:
+        if start == 0:
+            held = run.heldout
+            if isinstance(held, Online) and (held.judge or (held.verifies and settings.evaluate_every)):
+                # What is to be compared with: the policy as it was.
+                first = _evaluation(run)
+                recorder.write(0, first)
+                guard.see(0, first)
+            if any(each.action == "rollback" for each in active(run.recipe.monitor)):
+                _save(run, checkpoints, 0)
+        try:
+            for step in loop(run.experience, run.updater, start):
+                number = step.number
+                is_last = number == step.total
+                if is_last or (settings.evaluate_every and number % settings.evaluate_every == 0):
+                    step.metrics.update(_evaluation(run))
+                recorder.write(number, step.metrics)
+                if settings.sample_every and step.samples and (number - 1) % settings.sample_every == 0:
+                    recorder.sample(number, step.samples)
+                finding = guard.see(number, step.metrics)
+                if finding is not None and finding.action == "stop":
+                    _save(run, checkpoints, number, more=1)  # beside one from before it
+                elif finding is None and settings.save_every and number % settings.save_every == 0 and not is_last:
+                    _save(run, checkpoints, number)
+                watch(step)
+                if finding is not None:
+                    return finding
+        except NotFiniteError as error:
+            finding = guard.broke(number + 1, error)
+            if finding.action == "rollback":
+                return finding
+            raise
+    return None
+
+
+def _save(run: Run, checkpoints: Path, number: int, more: int = 0) -> None:
+    """Write a checkpoint; `more` are kept besides as many as the recipe says."""
+    checkpoint.save(
+        checkpoints,
+        number,
+        run.policy.trained,
+        run.updater.optimizer,
+        keep=run.recipe.record.keep + more,
+        experience=run.experience.state(),
+    )
+
+
+def _back(run: Run, out: Path, finding: Finding, rollbacks: Rollbacks) -> int:
+    """Go back to the newest checkpoint from before the finding; its step. `TrainingError` where that cannot be done."""
+    checkpoints = out / "checkpoints"
+    allowed = run.recipe.monitor.rollbacks
+    if len(rollbacks.rows) >= allowed:
+        raise stopped(finding, f"; the run went back {allowed} times already, as often as monitor.rollbacks allows")
+    place = checkpoint.before(checkpoints, finding.since)
+    if place is None:
+        raise stopped(finding, "; no checkpoint from before it is left: a smaller record.save_every or a larger "
+                      "record.keep would have kept one")  # fmt: skip
+    # In this order: cut in between, a run does it again, for the steps to the finding are the same.
+    checkpoint.drop_after(checkpoints, place)
+    run.updater.optimizer.state.clear()
+    step, state = checkpoint.restore(place, run.policy.trained, run.updater.optimizer)
+    run.experience.restore(state)
+    rollbacks.add(finding, step)
+    return step
 
 
 def _evaluation(run: Run) -> dict[str, float]:
@@ -126,24 +229,33 @@ def _evaluation(run: Run) -> dict[str, float]:
     if run.heldout is None:
         return {}
     if isinstance(run.heldout, Online):
-        batch = run.heldout.batch(0)
-        return {f"eval/{name}": value for name, value in batch.metrics.items()}
+        return {f"eval/{name}": value for name, value in run.heldout.evaluate().items()}
     if not run.heldout:
         return {}
-    return {f"eval/{name}": value for name, value in run.updater.evaluate(run.heldout).items()}
+    metrics = run.updater.evaluate(run.heldout)
+    if run.aspects:
+        said = run.policy.score_aspects(run.heldout, run.updater.tokens_per_batch)
+        metrics |= errors(run.aspects, run.heldout, said)
+    return {f"eval/{name}": value for name, value in metrics.items()}
 
 
 def _scale(run: Run) -> dict[str, Any]:
     """How a reward model is read, and mean and spread of its scores on what it was trained on, for z-scores."""
     if run.reading is None:
         return {}
-    if run.reading == "steps":  # probabilities need no scale
-        return {"reward": {"reading": run.reading}}
     assert isinstance(run.experience, Offline)
-    some = run.experience.trees[:1000]
-    scores = [s for row in run.policy.score(some, run.updater.tokens_per_batch, run.reading) for s in row]
-    scale = {"mean": statistics.fmean(scores), "std": statistics.pstdev(scores) or 1.0}
-    return {"reward": {"reading": run.reading, **scale}}
+    some, limit = run.experience.trees[:1000], run.updater.tokens_per_batch
+    about: dict[str, Any] = {"reading": run.reading}
+    match run.reading:
+        case "steps" | "pair":  # probabilities need no scale
+            pass
+        case "aspects":
+            rows = [row for each in run.policy.score_aspects(some, limit) for row in each]
+            about["aspects"] = described(run.aspects, rows)
+        case reading:
+            scores = [score for row in run.policy.score(some, limit, reading) for score in row]
+            about |= {"mean": statistics.fmean(scores), "std": statistics.pstdev(scores) or 1.0}
+    return {"reward": about}
 
 
 def _claim(recipe: Recipe, out: Path, resume: bool) -> None:
@@ -156,8 +268,9 @@ def _claim(recipe: Recipe, out: Path, resume: bool) -> None:
             where=str(out),
             remedy="Continue it with --resume, or choose another --out.",
         )
-    held = load(file).model_dump()
-    odd = _difference(held, recipe.model_dump())
+    # The monitor looks on: who has read what stopped a run may go on with another.
+    held = load(file).model_dump(exclude={"monitor"})
+    odd = _difference(held, recipe.model_dump(exclude={"monitor"}))
     if odd:
         raise RecipeError(
             f"the run in this folder was made with another recipe: {odd}",
@@ -178,7 +291,7 @@ def _difference(held: Any, now: Any, path: str = "") -> str | None:
 
 def _finished(out: Path) -> Result:
     data = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    return Result(out, data["steps"], data["seconds"], data["metrics"], data["notes"])
+    return Result(out, data["steps"], data["seconds"], data["metrics"], data["notes"], data.get("findings", []))
 
 
 def _plain(result: Result) -> dict[str, Any]:
@@ -187,4 +300,5 @@ def _plain(result: Result) -> dict[str, Any]:
         "seconds": result.seconds,
         "metrics": json_safe(result.metrics),
         "notes": result.notes,
+        "findings": json_safe(result.findings),
     }

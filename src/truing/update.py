@@ -9,19 +9,23 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from truing.batch import Batch, data_streams
 from truing.bind import Bound
-from truing.errors import TrainingError
+from truing.errors import NotFiniteError
+from truing.gaps import Gaps
+from truing.models.heads import ValueHead
 from truing.models.policy import Policy
+from truing.models.values import ValueModel
 from truing.recipe import UpdateSettings
 from truing.reduce import Term, Weighing, weigh
-from truing.statistics import STATISTICS
+from truing.statistics import STATISTICS, Statistic
 from truing.streams import STREAMS
 from truing.tree import Packed, Tree, budgeted, pack
 
@@ -31,13 +35,21 @@ CPU_TOKENS, GPU_TOKENS = 2048, 8192
 """Micro-batches when the recipe does not say: products of 2,000 rows fill a CPU, and not a GPU."""
 
 
-def optimizer_for(model: nn.Module, settings: UpdateSettings) -> torch.optim.AdamW:
-    """AdamW over what is trained; only matrices decay."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
+def optimizer_for(
+    model: nn.Module,
+    settings: UpdateSettings,
+    value: nn.Module | None = None,
+    value_lr: float = 1.0,
+) -> torch.optim.AdamW:
+    """AdamW over what is trained; only matrices decay. `share` of a group multiplies the scheduled learning rate: 1 for
+    the model, `value_lr` for the value head or model."""
+    groups: list[dict[str, Any]] = []
+    for module, part in ((model, 1.0), (value, value_lr)):
+        trained = [] if module is None else [p for p in module.parameters() if p.requires_grad]
+        groups += [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay, "share": part},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0, "share": part},
+        ]
     groups = [g for g in groups if g["params"]]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True)
 
@@ -119,6 +131,10 @@ class Totals:
 def _zeros(streams: Mapping[str, Tensor], reads: set[str]) -> dict[str, Tensor]:
     rows, tokens = streams["mask"].shape
     shapes: dict[str, tuple[int, ...]] = {"rows tokens": (rows, tokens), "rows": (rows,), "": ()}
+    if "chosen" in streams:
+        shapes["pairs"] = (len(streams["chosen"]),)
+    if "aspect_scores" in streams:
+        shapes["rows aspects"] = tuple(streams["aspect_scores"].shape)
     return {
         name: torch.zeros(shapes[STREAMS[name].shape], device=streams["mask"].device)
         for name in reads
@@ -126,28 +142,47 @@ def _zeros(streams: Mapping[str, Tensor], reads: set[str]) -> dict[str, Tensor]:
     }
 
 
+Part = tuple[Packed, dict[str, Tensor]]
+"""A micro-batch and its streams that do not come out of the model in training."""
+
+
 class Updater:
     """Changes the policy, one batch at a time."""
 
-    def __init__(self, policy: Policy, loss: Loss, settings: UpdateSettings, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        loss: Loss,
+        settings: UpdateSettings,
+        steps: int,
+        seed: int,
+        *,
+        value_lr: float = 1.0,
+    ) -> None:
         self.policy, self.loss, self.settings, self.steps, self.seed = policy, loss, settings, steps, seed
-        self.optimizer = optimizer_for(policy.model, settings)
+        self.slowed = 1.0
+        """The scheduled learning rate is multiplied by it: a run that went back goes on more slowly."""
+        self.optimizer = optimizer_for(policy.model, settings, policy.value, value_lr)
         on_cpu = policy.device.type == "cpu"
         self.tokens_per_batch = settings.tokens_per_batch or (CPU_TOKENS if on_cpu else GPU_TOKENS)
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """All passes over one batch; the mean of the numbers of its optimizer steps.
 
-        `TrainingError` when the loss or a gradient is not finite; the weights are then as they were before it.
+        `NotFiniteError` when the loss or a gradient is not finite; the weights are then as they were before it.
         """
         logged: defaultdict[str, list[float]] = defaultdict(list)
-        rate = learning_rate(step, self.steps, self.settings)
+        rate = learning_rate(step, self.steps, self.settings) * self.slowed
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        for trees in self._minibatches(batch, step):
-            for name, value in self._optimize(trees, step).items():
+            group["lr"] = rate * group.get("share", 1.0)
+        for number, trees in enumerate(self._minibatches(batch, step)):
+            for name, value in self._optimize(trees, step, first=number == 0).items():
                 logged[name].append(value)
         return {**{name: sum(v) / len(v) for name, v in logged.items()}, "lr": rate}
+
+    def assess(self, trees: Sequence[Tree], reads: Iterable[str]) -> dict[str, list[list[list[float]]]]:
+        """What the models say of trees before they are changed, cut and rounded as in training."""
+        return self.policy.assess(trees, set(reads), self.tokens_per_batch, autocast=self.settings.autocast)
 
     def evaluate(self, trees: Sequence[Tree]) -> dict[str, float]:
         """The same loss and numbers without a gradient."""
@@ -155,9 +190,9 @@ class Updater:
         with torch.no_grad():
             parts = self._parts(trees)
             counts = self.loss.counts([streams for _, streams in parts])
-            statistics = self._statistics(trees)
+            self._add_statistics(trees, parts)
             for packed, data in parts:
-                streams = self.policy.streams(packed, self.loss.reads, data | statistics)
+                streams = self.policy.streams(packed, self.loss.reads, data)
                 self.loss.part(streams, counts, totals)
         return totals.metrics()
 
@@ -172,7 +207,7 @@ class Updater:
                 if chosen:
                     yield chosen
 
-    def _parts(self, trees: Sequence[Tree]) -> list[tuple[Packed, dict[str, Tensor]]]:
+    def _parts(self, trees: Sequence[Tree]) -> list[Part]:
         made = []
         for indices in budgeted(trees, self.tokens_per_batch):
             chosen = [trees[i] for i in indices]
@@ -180,39 +215,75 @@ class Updater:
             made.append((packed, data_streams(chosen, packed)))
         return made
 
-    def _statistics(self, trees: Sequence[Tree]) -> dict[str, Tensor]:
-        """The statistics that some objective reads, over the whole batch."""
-        made: dict[str, Tensor] = {}
-        for name in sorted(self.loss.reads & STATISTICS.keys()):
-            statistic = STATISTICS[name]
-            total, number = 0.0, 0.0
-            with torch.no_grad():
-                for packed, data in self._parts(statistic.trees(trees)):
-                    streams = self.policy.streams(packed, statistic.reads, data, autocast=self.settings.autocast)
-                    values, mask = statistic.values(streams)
-                    total += float(values.masked_fill(~mask, 0.0).sum())
-                    number += float(mask.sum())
-            made[name] = torch.tensor(total / max(1.0, number), device=self.policy.device)
-        return made
+    def _add_statistics(self, trees: Sequence[Tree], parts: Sequence[Part], *, autocast: bool = False) -> None:
+        """Give every part the statistics that some objective reads, over the whole batch.
 
-    def _optimize(self, trees: Sequence[Tree], step: int) -> dict[str, float]:
+        Those over the batch's own trees share one forward pass, and leave its reference log-probabilities for the next.
+        """
+        wanted = {name: STATISTICS[name] for name in sorted(self.loss.reads & STATISTICS.keys())}
+        for source in dict.fromkeys(statistic.trees for statistic in wanted.values()):
+            group = {name: statistic for name, statistic in wanted.items() if statistic.trees is source}
+            reads = {stream for statistic in group.values() for stream in statistic.reads}
+            entries: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in group}
+            with torch.no_grad():
+                for packed, data in parts if source is None else self._parts(source(trees)):
+                    streams = self.policy.streams(packed, reads, data, autocast=autocast)
+                    data |= {name: streams[name] for name in reads & {"ref_logprobs"}}
+                    for name, statistic in group.items():
+                        entries[name].append(statistic.entries(streams))
+                for name, statistic in group.items():
+                    self._share(parts, name, statistic, entries[name])
+
+    def _share(
+        self, parts: Sequence[Part], name: str, statistic: Statistic, entries: Sequence[tuple[Tensor, ...]]
+    ) -> None:
+        """The statistic of all entries, one number to every part or to each its own."""
+        if not entries:
+            whole = torch.zeros((), device=self.policy.device)
+        else:
+            whole = statistic.whole(*(torch.cat(column) for column in zip(*entries, strict=True)))
+        sizes = [len(columns[0]) for columns in entries]
+        shares = torch.split(whole, sizes) if whole.ndim else [whole] * len(parts)
+        for (_, data), share in zip(parts, shares, strict=True):
+            data[name] = share
+
+    def _optimize(self, trees: Sequence[Tree], step: int, *, first: bool) -> dict[str, float]:
+        """One optimizer step. `first`: the policy is still the one that sampled this batch."""
         parts = self._parts(trees)
         counts = self.loss.counts([streams for _, streams in parts])
         totals = Totals()
-        statistics = self._statistics(trees)
+        self._add_statistics(trees, parts, autocast=self.settings.autocast)
+        gaps = Gaps()
         for packed, data in parts:
-            streams = self.policy.streams(packed, self.loss.reads, data | statistics, autocast=self.settings.autocast)
+            streams = self.policy.streams(packed, self.loss.reads, data, autocast=self.settings.autocast)
+            if first and "logprobs" in streams:
+                gaps.add(streams)
+            if "old_logprobs" in self.loss.reads and "old_logprobs" not in streams:
+                # The batch is used once: the policy before its updates is the policy now, and the ratio exactly 1.
+                streams["old_logprobs"] = streams["logprobs"].detach()
             self.loss.part(streams, counts, totals).backward()  # type: ignore[no-untyped-call]
-        trained = [p for p in self.policy.model.parameters() if p.requires_grad]
-        norm = float(nn.utils.clip_grad_norm_(trained, self.settings.max_grad_norm))
+        norms = self._clip()
+        norm = sum(norms.values())
         value = totals.losses["loss"]
         if not (math.isfinite(value) and math.isfinite(norm)):
             self.optimizer.zero_grad()
-            raise TrainingError(
+            raise NotFiniteError(
                 f"the loss is {value} and the gradient norm {norm}; the weights were left as they were",
                 where=f"step {step + 1}",
                 remedy="A lower update.learning_rate or a longer update.warmup usually helps; look for odd rows too.",
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {**totals.metrics(), "grad_norm": norm}
+        return {**totals.metrics(), **gaps.metrics(), **norms}
+
+    def _clip(self) -> dict[str, float]:
+        """Scale the gradients down; their norms before. A value model of its own is scaled by itself, so that its
+        errors do not slow the policy."""
+        value = self.policy.value
+        together = [self.policy.model, *([value] if isinstance(value, ValueHead) else [])]
+        parts = {"grad_norm": together} | ({"grad_norm/value": [value]} if isinstance(value, ValueModel) else {})
+        norms = {}
+        for name, modules in parts.items():
+            trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+            norms[name] = float(nn.utils.clip_grad_norm_(trained, self.settings.max_grad_norm))
+        return norms

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from truing import feedback, registry
+from truing.aspects import Scale, measure, standardise
 from truing.bind import Bound, bind
 from truing.chat import Chat, Truncation
+from truing.co_reward import CoReward, known_comparisons, trainable
 from truing.errors import DataError, RecipeError
-from truing.experience import Experience, Offline, Online, trees
+from truing.experience import Experience, Offline, trees
 from truing.feedback.files import refuse
 from truing.group import Group
 from truing.models import adapters, heads
+from truing.models.forward import unwrap
 from truing.models.loading import best_device, load_causal_lm, load_tokenizer
 from truing.models.policy import Policy, Reading
-from truing.recipe import Recipe
+from truing.models.values import ValueModel, load_value_model
+from truing.monitor import active
+from truing.online import Online, Rollouts
+from truing.recipe import Recipe, RivalSettings
+from truing.rewards.score import Function, check_columns
 from truing.tree import Tree
 from truing.update import Loss, Updater
 
-__all__ = ["Run", "check", "wire"]
+__all__ = ["Run", "check", "read_groups", "wire"]
 
 
 @dataclass
@@ -41,6 +48,8 @@ class Run:
     """How a response's score is read off the reward head; None: the run trains no reward model."""
     notes: list[str] = field(default_factory=list)
     """What the reader of the log should know: rows left out, texts cut, templates chosen."""
+    aspects: Mapping[str, Scale] = field(default_factory=dict)
+    """What each head scores, in their order, and the scale of the data's scores; empty for a single head."""
 
     @property
     def is_reward_model(self) -> bool:
@@ -54,6 +63,8 @@ def check(recipe: Recipe) -> tuple[Loss, list[Bound], Bound | None]:
     """Look up every name and check every setting, before anything large is loaded."""
     terms = [bind(registry.objective, named) for named in recipe.objectives]
     rewards = [bind(registry.reward, named) for named in recipe.rewards]
+    judges(recipe)
+    active(recipe.monitor)
     advantage = bind(registry.advantage, recipe.advantage) if recipe.advantage else None
     longest = recipe.rollouts.max_new_tokens if recipe.rollouts else (recipe.data.max_response_tokens or 1)
     loss = Loss(terms, recipe.reduction, longest)
@@ -64,20 +75,27 @@ def check(recipe: Recipe) -> tuple[Loss, list[Bound], Bound | None]:
             where=where,
             remedy="Name a reward: --reward runs/reward (a reward model), --reward NAME, or `rewards:` in the recipe.",
         )
-    offline_only = loss.reads & {"chosen", "rejected", "ranks", "labels", "scores"}
+    offline_only = loss.reads & {"step_labels", "aspect_scores"}
     if recipe.online and offline_only:
-        raise RecipeError(f"an objective reads `{min(offline_only)}`, which rollouts do not have yet", where=where)
-    sampled = loss.reads & {"advantages", "old_logprobs", "returns"}
+        raise RecipeError(f"an objective reads `{min(offline_only)}`, which samples do not have", where=where)
+    sampled = loss.reads & _SAMPLED
     if not recipe.online and sampled:
         raise RecipeError(
             f"an objective reads `{min(sampled)}`, which only sampled responses have",
             where=where,
             remedy="Add a `rollouts:` section, or choose an offline objective.",
         )
-    if "values" in loss.reads:
-        raise RecipeError("an objective reads `values`, and no model makes them yet", where=where)
-    heads_read = loss.reads & {"rewards", "token_rewards"}
-    if heads_read and loss.reads & {"logprobs", "ref_logprobs", "entropies"}:
+    if recipe.online:
+        _check_online(recipe, loss, advantage, where)
+        _check_rivals(recipe, loss, advantage, where)
+        if recipe.reward_updates and not [bind(registry.reward, named) for named in recipe.reward_updates.ask]:
+            raise RecipeError(
+                "reward_updates asks nobody which of two samples is better",
+                where=where,
+                remedy="Name a reward function in reward_updates.ask (--set reward_updates.ask=[NAME]).",
+            )
+    heads_read = loss.reads & {"rewards", "token_rewards", "pair_scores", "aspect_rewards"}
+    if heads_read and loss.reads & {"logprobs", "ref_logprobs", "entropies", "ref_kl", "collision_logprobs"}:
         raise RecipeError(
             f"a reward model has no next-token distribution: `{min(heads_read)}` and `logprobs` exclude each other"
         )
@@ -89,6 +107,13 @@ def check(recipe: Recipe) -> tuple[Loss, list[Bound], Bound | None]:
             where=where,
             remedy="Train one reward model for each.",
         )
+    if "adapter_l1" in loss.reads and not recipe.model.lora:
+        reader = next(term.name for term in terms if "adapter_l1" in term.reads)
+        raise RecipeError(
+            f"objective `{reader}` reads `adapter_l1`, what adapters add to the weights, and there are no adapters",
+            where=where,
+            remedy="Add `model: {lora: {r: 16}}` to the recipe (or --set lora.r=16), or leave the objective out.",
+        )
     if recipe.model.lora and recipe.model.lora.dropout:
         raise RecipeError("model.lora.dropout must be 0: sampling and training have to see the same model", where=where)
     for key, value in (("model.path", recipe.model.path), ("data.train", recipe.data.train)):
@@ -96,6 +121,71 @@ def check(recipe: Recipe) -> tuple[Loss, list[Bound], Bound | None]:
             option = "--model" if key == "model.path" else "--data"
             raise RecipeError(f"`{key}` is not given", where=where, remedy=f"Give {option}, or set it in the recipe.")
     return loss, rewards, advantage
+
+
+def judges(recipe: Recipe) -> list[Bound]:
+    """The rewards that are only observed."""
+    return [bind(registry.reward, named) for named in recipe.monitor.judge]
+
+
+_SAMPLED = {"advantages", "old_logprobs", "sampled_logprobs", "returns", "old_values", "values", "rivals"}
+"""What only sampled responses have."""
+
+_OF_SAMPLES = {
+    *("rewards", "dense_rewards", "baselines", "groups", "mask", "finished", "rivals"),
+    *("old_logprobs", "sampled_logprobs", "ref_logprobs", "old_values"),
+}
+"""What is known of samples when advantages are made."""
+
+
+def _check_online(recipe: Recipe, loss: Loss, advantage: Bound | None, where: str) -> None:
+    """`RecipeError` for advantages and objectives that do not fit."""
+    reads = set(advantage.reads) if advantage else set()
+    if odd := sorted(reads - _OF_SAMPLES):
+        raise RecipeError(
+            f"advantage reads `{odd[0]}`, which nobody has made by then",
+            where=where,
+            remedy=f"An advantage may read {', '.join(sorted(_OF_SAMPLES))}.",
+        )
+    if "ref_logprobs" in reads and recipe.reward_kl is None and "ref_logprobs" not in loss.reads:
+        raise RecipeError(
+            "advantage reads `ref_logprobs`, and nothing asks the reference",
+            where=where,
+            remedy="Set reward_kl.coefficient (0 is a number too).",
+        )
+    if "old_values" in reads | loss.reads and "values" not in loss.reads:
+        raise RecipeError(
+            "`old_values` are read, and no objective trains a value head",
+            where=where,
+            remedy="Add the objective `value`, or take an advantage without values.",
+        )
+    if "returns" in loss.reads and (advantage is None or advantage.name not in _CRITIC):
+        raise RecipeError(
+            "an objective reads `returns`, and the advantage makes none", where=where, remedy="Use advantage: gae."
+        )
+
+
+def _check_rivals(recipe: Recipe, loss: Loss, advantage: Bound | None, where: str) -> None:
+    """`RecipeError` for rivals whom nobody asked for, or who are asked for what they do not give."""
+    assert recipe.rollouts is not None
+    rivals = recipe.rollouts.rivals
+    if "rivals" in loss.reads and (rivals is None or not rivals.trained):
+        raise RecipeError(
+            "an objective reads `rivals`, and there is none to train on",
+            where=where,
+            remedy="Set rollouts.rivals: {samples: 1, mixture: 1.0, trained: true}.",
+        )
+    if rivals is not None and rivals.compare != "none" and advantage is not None and "baselines" in advantage.reads:
+        raise RecipeError(
+            f"advantage `{advantage.name}` takes off the reward of the likeliest response, and rivals.compare = "
+            f"{rivals.compare} has made another number of the rewards",
+            where=where,
+            remedy="Use compare: none, or the advantage constant_baseline.",
+        )
+
+
+_CRITIC = ("gae",)
+"""Advantages that make `returns`."""
 
 
 def wire(recipe: Recipe) -> Run:
@@ -107,23 +197,37 @@ def wire(recipe: Recipe) -> Run:
     torch.manual_seed(recipe.seed)
     tokenizer = load_tokenizer(recipe.model.path)
     chat = _chat(recipe, tokenizer)
-    groups, held = _read(recipe, notes)
+    groups, held = read_groups(recipe, notes)
+    for bound in rewards:
+        check_columns(bound.name, bound.entry.function, [g for _, g in groups])
     reading = next((found for term in loss.terms if (found := _reading(term))), None)
     experience: Experience
     heldout: Sequence[Tree] | Online | None
+    aspects: dict[str, Scale] = {}
     if not recipe.online:
         # Data first: a wrong file should be heard of before a large model is loaded.
         counts: Counter[str] = Counter()
         experience = _offline(recipe, trees(groups, chat, loss.reads, counts))
         heldout = trees(held, chat, loss.reads, counts)
         notes += [f"{number} {what}" for what, number in counts.items()]
-    policy = _policy(recipe, reading is not None, "ref_logprobs" in loss.reads)
+        if "aspect_scores" in loss.reads:
+            aspects = measure(experience.trees)
+            standardise([*experience.trees, *heldout], aspects)
+            notes += [f"aspect `{name}` has one score only" for name, scale in aspects.items() if not scale.std]
+    labels = tuple(aspects) or ("reward",) * (reading is not None)
+    asked = recipe.rollouts.rivals if recipe.rollouts else None
+    rivals_are_other = asked is not None and asked.mixture > 0
+    asks_reference = (
+        rivals_are_other or recipe.reward_kl is not None or not loss.reads.isdisjoint({"ref_logprobs", "ref_kl"})
+    )
+    policy = _policy(recipe, labels, asks_reference, needs_values="values" in loss.reads)
     if recipe.online:
         from truing.rollouts.local import LocalRollouts
 
         rollouts = LocalRollouts(policy.model, stop_ids=chat.stop_ids, pad_id=chat.pad_id, decode=chat.decode)
         assert recipe.rollouts is not None
         assert recipe.update.steps is not None
+        rivals = _rivals(policy, chat, asked) if asked else None
         functions = [(bound.name, bound.weight, bound.function) for bound in rewards]
         experience = Online(
             [g for _, g in groups],
@@ -135,17 +239,53 @@ def wire(recipe: Recipe) -> Run:
             recipe.seed,
             recipe.update.steps,
             recipe.combination,
+            recipe.reward_kl,
+            frozenset(loss.reads | set(advantage.reads if advantage else ())),
+            several_updates=recipe.update.passes * recipe.update.minibatches > 1,
+            rivals=rivals,
+            co_reward=_co_reward(recipe, functions, [g for _, g in groups]),
         )
         heldout = replace(experience, prompts=[g for _, g in held], seed=recipe.seed + 1, num_steps=1) if held else None
-    updater = Updater(policy, loss, recipe.update, experience.steps, recipe.seed)
+        heldout = _judged(recipe, heldout, [g for _, g in held])
+    updater = Updater(
+        policy,
+        loss,
+        recipe.update,
+        experience.steps,
+        recipe.seed,
+        value_lr=recipe.critic.lr_multiplier,
+    )
+    if isinstance(experience, Online):
+        experience.assess = updater.assess
     notes += chat.notes()
-    return Run(recipe, policy, chat, experience, updater, heldout, reading, notes)
+    return Run(recipe, policy, chat, experience, updater, heldout, reading, notes, aspects)
+
+
+def _judged(recipe: Recipe, heldout: Online | None, held: Sequence[Group]) -> Online | None:
+    """The held-out prompts with those who judge their answers."""
+    bound = judges(recipe)
+    if not bound:
+        return heldout
+    if heldout is None:
+        raise RecipeError(
+            "there is no held-out prompt to judge",
+            where="monitor.judge",
+            remedy="Set data.validation, or a larger data.validation_share.",
+        )
+    for each in bound:
+        check_columns(each.name, each.entry.function, held)
+    heldout.judge = [(each.name, each.weight, each.function) for each in bound]
+    return heldout
 
 
 def _reading(term: Bound) -> Reading | None:
     """What an objective makes of the reward head."""
     if "rewards" in term.reads:
         return "last"
+    if "pair_scores" in term.reads:
+        return "pair"
+    if "aspect_rewards" in term.reads:
+        return "aspects"
     if "token_rewards" not in term.reads:
         return None
     if "step_labels" in term.reads:
@@ -164,7 +304,7 @@ def _chat(recipe: Recipe, tokenizer: Any) -> Chat:
     )
 
 
-def _read(recipe: Recipe, notes: list[str]) -> tuple[list[Located], list[Located]]:
+def read_groups(recipe: Recipe, notes: list[str]) -> tuple[list[Located], list[Located]]:
     """Training and held-out groups, each with its place."""
     data = recipe.data
 
@@ -198,12 +338,13 @@ def _offline(recipe: Recipe, made: list[Tree]) -> Offline:
     return Offline(made, recipe.update.batch_size, recipe.update.epochs, recipe.seed, recipe.update.steps)
 
 
-def _policy(recipe: Recipe, is_reward_model: bool, needs_reference: bool) -> Policy:
+def _policy(recipe: Recipe, labels: Sequence[str], needs_reference: bool, *, needs_values: bool) -> Policy:
+    """The model to be trained; `labels` names the heads of a reward model, none for a language model."""
     settings = recipe.model
     assert settings.path is not None
     model: Any = load_causal_lm(settings.path, dtype=settings.dtype)
-    if is_reward_model:
-        model = heads.reward_model_from(model)
+    if labels:
+        model = heads.reward_model_from(model, labels=labels)
     if settings.lora:
         model = adapters.with_lora(
             model, r=settings.lora.r, alpha=settings.lora.alpha, target_modules=settings.lora.target_modules
@@ -213,5 +354,46 @@ def _policy(recipe: Recipe, is_reward_model: bool, needs_reference: bool) -> Pol
     if needs_reference:
         other = load_causal_lm(settings.reference, dtype=settings.dtype) if settings.reference else None
         reference = adapters.reference(model, other)
+    value = None
+    if needs_values:
+        value = _value(recipe, model).to(best_device())
     temperature = recipe.rollouts.temperature if recipe.rollouts else 1.0
-    return Policy(model, reference=reference, temperature=temperature, checkpointing=settings.checkpointing)
+    return Policy(
+        model, reference=reference, value=value, temperature=temperature, checkpointing=settings.checkpointing
+    )
+
+
+def _co_reward(recipe: Recipe, rewards: Sequence[Function], groups: Sequence[Group]) -> CoReward | None:
+    """Whoever teaches the reward models of the run."""
+    settings = recipe.reward_updates
+    if settings is None:
+        return None
+    bound = [bind(registry.reward, named) for named in settings.ask]
+    for each in bound:
+        check_columns(each.name, each.entry.function, groups)
+    known = known_comparisons(list(feedback.read(settings.known))) if settings.known else []
+    judge = [(each.name, each.weight, each.function) for each in bound]
+    return CoReward(trainable(rewards), judge, settings, recipe.seed, known)
+
+
+def _rivals(policy: Policy, chat: Chat, settings: RivalSettings) -> Rollouts:
+    """Whoever answers beside the policy."""
+    from truing.models.adapters import Reference
+    from truing.rollouts.rivals import RivalRollouts
+
+    # The policy itself needs nobody to be mixed with.
+    reference = policy.reference or Reference(policy.model, shared=False)
+    options = {"stop_ids": chat.stop_ids, "pad_id": chat.pad_id, "decode": chat.decode}
+    return RivalRollouts(policy.model, reference, settings.mixture, **options)
+
+
+def _value(recipe: Recipe, model: Any) -> heads.ValueHead | ValueModel:
+    """The head on the policy, or the model in the folder that the recipe names."""
+    if recipe.critic.path is None:
+        return heads.value_head(model)
+    return load_value_model(
+        recipe.critic.path,
+        dtype=recipe.model.dtype,
+        vocabulary=unwrap(model).get_input_embeddings().weight.shape[0],
+        checkpointing=recipe.model.checkpointing,
+    )

@@ -112,6 +112,9 @@ def test_the_mean_of_scores_thumbs_and_rankings() -> None:
     assert merged("mean", *scores) == (Scores({"overall": (2.5, 2.0)}, (1, 5)),)
     thumbs = (Labels((True, None)), Labels((True, None)), Labels((False, None)), Labels((True, None)))
     assert merged("mean", *thumbs) == (Scores({"thumbs": (0.75, None)}, (0.0, 1.0)),)
+    # Two of three say right: a probability of 2/3, which is the mark 1/3.
+    steps = (StepLabels(((1, 1), (0,))), StepLabels(((1, -1), (0,))), StepLabels(((1, 1), (None,))))
+    assert merged("mean", *steps) == (StepLabels(((1, 2 * (2 / 3) - 1), (0,))),)
     # Mean ranks 4/3, 2 and 8/3.
     said = (Ranking((1, 2, 3)), Ranking((1, 3, 2)), Ranking((2, 1, 3)))
     assert merged("mean", *said, texts="abc") == (Ranking((1, 2, 3)),)
@@ -121,7 +124,8 @@ def test_the_mean_of_scores_thumbs_and_rankings() -> None:
     ("method", "said", "found"),
     [
         ("majority", Scores({"overall": (1.0, 2.0)}), "scores have no majority"),
-        ("mean", StepLabels(((1,), (1,))), "marks on steps have no mean"),
+        ("majority", StepLabels(((0.5,), (1,))), "probabilities of steps have no majority"),
+        ("dawid_skene", StepLabels(((0.5,), (1,)), "x"), "probabilities of steps are no labels"),
         ("dawid_skene", Ranking((1, 2)), "nothing says who judged it"),
         ("bradley_terry", Ranking((1, 2)), "nothing says who judged it"),
         ("bradley_terry", Labels((True, False), "x"), "Labels compare nothing"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from truing.errors import ModelError
-from truing.models.logprobs import Head, head_of, token_logprobs
+from truing.models.logprobs import Head, collision_logprobs, head_of, token_kl, token_logprobs
 
 N, H, V = 11, 6, 13
 
@@ -178,6 +178,133 @@ def test_logits_of_all_tokens_never_exist_at_once(frozen: bool, entropy: bool):
     assert mode.rows == size
 
 
+def inputs_of_reference(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    """A wider reference with the same vocabulary: hidden states [N, H + 2], weight, bias."""
+    draw = torch.Generator().manual_seed(7)
+    made = [torch.randn(s, generator=draw, dtype=dtype) for s in ((N, H + 2), (V, H + 2), (V,))]
+    return made[0], made[1], made[2]
+
+
+def plain_logs(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None, temperature: float
+) -> Tensor:
+    logits = torch.nn.functional.linear(hidden, weight, bias) * scale
+    return ((logits if softcap is None else torch.tanh(logits / softcap) * softcap) / temperature).log_softmax(-1)
+
+
+def plain_kl(hidden: Tensor, weight: Tensor, bias: Tensor | None, **form: Any) -> Tensor:
+    """KL from the reference of `inputs_of_reference`, all logits at once."""
+    ref_hidden, ref_weight, ref_bias = inputs_of_reference(hidden.dtype)
+    scale, softcap = form.get("scale", (1.0, 1.0)), form.get("softcap", (None, None))
+    temperature = form.get("temperature", 1.0)
+    logs = plain_logs(hidden, weight, bias, scale[0], softcap[0], temperature)
+    ref_logs = plain_logs(ref_hidden, ref_weight, None if bias is None else ref_bias, scale[1], softcap[1], temperature)
+    return (ref_logs.exp() * (ref_logs - logs)).sum(-1)
+
+
+KL_FORMS: list[dict[str, Any]] = [
+    {},
+    {"temperature": 0.7},
+    {"scale": (0.25, 2.0)},
+    {"softcap": (1.5, None)},
+    {"scale": (2.0, 0.5), "softcap": (1.5, 3.0), "temperature": 1.3},
+]
+
+
+def test_the_kl_of_one_half_from_three_quarters_is_known():
+    # q = (3/4, 1/4), p = (1/2, 1/2): 3/4 log 3/2 + 1/4 log 1/2
+    weight = torch.tensor([[1.0], [0.0]])
+    found = token_kl(torch.tensor([[0.0]]), weight, torch.tensor([[log(3)]]), weight)
+    assert found.item() == pytest.approx(0.75 * log(1.5) + 0.25 * log(0.5))
+    assert token_kl(torch.tensor([[0.3]]), weight, torch.tensor([[0.3]]), weight).item() == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("form", KL_FORMS, ids=str)
+def test_the_kl_and_its_gradients_are_those_of_full_distributions(form: dict[str, Any], with_bias: bool, chunk: int):
+    (h1, w1, b1, _), (h2, w2, b2, _) = inputs(torch.float64), inputs(torch.float64)
+    ref_hidden, ref_weight, ref_bias = inputs_of_reference()
+    biases = {"bias": b1, "ref_bias": ref_bias} if with_bias else {}
+    ours = token_kl(h1, w1, ref_hidden, ref_weight, chunk=chunk, **biases, **form)
+    theirs = plain_kl(h2, w2, b2 if with_bias else None, **form)
+    torch.testing.assert_close(ours, theirs)
+    assert (ours > 0.1).any(), "a divergence that is nearly nothing proves nothing"
+    factors = torch.linspace(-1, 2, N, dtype=torch.float64)
+    (ours * factors).sum().backward()
+    (theirs * factors).sum().backward()
+    for a, b in ((h1, h2), (w1, w2), (b1, b2)):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_the_gradient_of_the_kl_passes_gradcheck_and_does_not_reach_the_reference():
+    hidden, weight, bias, _ = inputs(torch.float64)
+    reference = [t.requires_grad_() for t in inputs_of_reference()]
+
+    def function(h: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return token_kl(
+            h, w, reference[0], reference[1], bias=b, ref_bias=reference[2],
+            softcap=(2.0, 1.0), scale=(1.0, 0.5), temperature=0.8, chunk=4,
+        )  # fmt: skip
+
+    assert torch.autograd.gradcheck(function, (hidden, weight, bias))
+    function(hidden, weight, bias).sum().backward()
+    assert all(t.grad is None for t in reference)
+
+
+def test_the_kl_with_a_frozen_head_reaches_the_hidden_states_only():
+    (h1, weight, _, _), (h2, *_) = inputs(torch.float64), inputs(torch.float64)
+    ref_hidden, ref_weight, _ = inputs_of_reference()
+    token_kl(h1, weight.detach(), ref_hidden, ref_weight, chunk=4).sum().backward()
+    plain_kl(h2, weight.detach(), None).sum().backward()
+    torch.testing.assert_close(h1.grad, h2.grad)
+
+
+def test_the_kl_in_bfloat16_and_under_autocast_is_float32():
+    hidden, weight, _, _ = inputs()
+    ref_hidden, ref_weight, _ = inputs_of_reference(torch.float32)
+    expected = plain_kl(hidden, weight, None)
+    low = [t.detach().bfloat16() for t in (hidden, weight, ref_hidden, ref_weight)]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = token_kl(hidden, weight, ref_hidden, ref_weight)
+    found.sum().backward()
+    for kl in (token_kl(*low), found):
+        assert kl.dtype == torch.float32
+        torch.testing.assert_close(kl, expected, atol=0.05, rtol=0.02)
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
+    assert token_kl(hidden[:0], weight, ref_hidden[:0], ref_weight).shape == (0,)
+
+
+def test_two_draws_agree_surely_where_the_next_token_is_certain_and_one_time_in_v_where_nothing_is_known():
+    weight = torch.tensor([[1.0], [-1.0]])
+    assert collision_logprobs(torch.tensor([[1e4]]), weight).item() == 0
+    assert collision_logprobs(torch.zeros(1, 2), torch.ones(4, 2)).item() == pytest.approx(-log(4))
+    # (3/4)² + (1/4)² = 5/8
+    assert collision_logprobs(torch.tensor([[log(3) / 2]]), weight).exp().item() == pytest.approx(5 / 8)
+    assert collision_logprobs(torch.tensor([[log(3)]]), weight, temperature=2.0).exp().item() == pytest.approx(5 / 8)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_collisions_are_those_of_full_distributions(form: dict[str, float], chunk: int):
+    hidden, weight, bias, _ = inputs(torch.float64)
+    found = collision_logprobs(hidden, weight, bias=bias, chunk=chunk, **form)
+    logs = plain_logs(hidden, weight, bias, form.get("scale", 1.0), form.get("softcap"), form.get("temperature", 1.0))
+    torch.testing.assert_close(found, logs.exp().square().sum(-1).log().detach())
+    assert not found.requires_grad
+
+
+def test_distributions_over_all_tokens_never_exist_at_once():
+    size, vocabulary = 1000, 257
+    hidden = torch.randn(size, 8, requires_grad=True)
+    weight = torch.randn(vocabulary, 8, requires_grad=True)
+    with largest(vocabulary) as mode:
+        token_kl(hidden, weight, hidden.detach() + 0.1, weight.detach(), chunk=50).sum().backward()
+        collision_logprobs(hidden, weight, chunk=50)
+    assert 0 < mode.rows <= 50
+
+
 @pytest.mark.parametrize(
     ("family", "more", "scale", "softcap"),
     [
@@ -240,3 +367,42 @@ def test_a_head_that_is_no_plain_linear_layer_is_called_chunk_by_chunk(entropy: 
     (found[0] if isinstance(found, tuple) else found).sum().backward()
     assert layer.slope.grad is not None
     assert head.logprobs(hidden[:0], targets[:0]).shape == (0,)
+
+
+def test_a_head_with_something_in_it_gives_the_same_kl_and_collisions_chunk_by_chunk():
+    class Adapted(torch.nn.Linear):
+        active = True
+
+        def forward(self, x: Tensor) -> Tensor:
+            more = x.sum(-1, keepdim=True) * self.slope
+            return super().forward(x) + more if self.active else super().forward(x)
+
+    @contextmanager
+    def switched_off() -> Iterator[None]:
+        layer.active = False
+        try:
+            yield
+        finally:
+            layer.active = True
+
+    (h1, _, _, _), (h2, _, _, _) = inputs(), inputs()
+    layer = Adapted(H, V)
+    layer.slope = torch.nn.Parameter(torch.linspace(0, 1, V))
+    head = Head(layer, scale=0.5)
+    found = head.kl_from(head, h1, h1.detach() + 1, temperature=0.8, active=switched_off)
+    logs = plain_logs(h2, layer.weight + layer.slope[:, None], layer.bias, 0.5, None, 0.8)
+    ref_logs = plain_logs(h2.detach() + 1, layer.weight, layer.bias, 0.5, None, 0.8).detach()
+    torch.testing.assert_close(found, (ref_logs.exp() * (ref_logs - logs)).sum(-1))
+    torch.testing.assert_close(head.collision_logprobs(h1, temperature=0.8), (2 * logs).logsumexp(-1).detach())
+    parameters = (layer.weight, layer.slope, layer.bias)
+    ours = torch.autograd.grad(found.sum(), (h1, *parameters))
+    theirs = torch.autograd.grad((ref_logs.exp() * (ref_logs - logs)).sum(), (h2, *parameters))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    assert head.kl_from(head, h1[:0], h1[:0]).shape == (0,)
+
+
+def test_a_reference_with_another_vocabulary_is_refused():
+    head, other = Head(torch.nn.Linear(H, V)), Head(torch.nn.Linear(H, V + 3))
+    with pytest.raises(ModelError, match="the policy knows 13 tokens and the reference 16"):
+        head.kl_from(other, torch.zeros(1, H), torch.zeros(1, H))

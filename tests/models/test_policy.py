@@ -107,3 +107,51 @@ def test_token_scores_of_a_tree_do_not_depend_on_its_neighbours_and_are_pooled_u
             kept = [v for v, trained in zip(together[i][k], branch.mask, strict=True) if trained]
             assert sums[i][k] == pytest.approx(sum(kept), abs=1e-5)
             assert means[i][k] == pytest.approx(sum(kept) / max(1, len(kept)), abs=1e-5)
+
+
+@pytest.mark.parametrize("adapters", [None, ["q_proj", "v_proj"], ["q_proj", "lm_head"]])
+def test_the_kl_from_the_reference_is_that_of_full_distributions(
+    toy: SimpleNamespace, adapters: list[str] | None
+) -> None:
+    model, packed = toy.model("llama"), pack(toy.trees())
+    if adapters:
+        model = with_lora(model, r=2, target_modules=adapters)
+    policy = Policy(model, reference=reference(model), temperature=1.5)
+    begun = policy.streams(packed, {"ref_kl"}, {})
+    assert begun.keys() == {"ref_kl"}, "only what somebody reads is made"
+    torch.testing.assert_close(begun["ref_kl"], torch.zeros(packed.mask.shape), atol=1e-5, rtol=0)
+
+    def logs() -> torch.Tensor:
+        hidden = policy._runner(packed)[packed.predictors]
+        logits = model.get_output_embeddings()(hidden)
+        return (logits / 1.5).log_softmax(-1)
+
+    with torch.no_grad():
+        before = logs()
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    streams = policy.streams(packed, {"ref_kl", "ref_logprobs", "logprobs"}, {})
+    expected = (before.exp() * (before - logs())).sum(-1)
+    torch.testing.assert_close(streams["ref_kl"], packed.scatter(expected), atol=1e-4, rtol=1e-4)
+    assert streams["ref_kl"].max() > 0.01
+    at_target = before.gather(1, packed.targets[:, None]).squeeze(1)
+    torch.testing.assert_close(streams["ref_logprobs"], packed.scatter(at_target), atol=1e-4, rtol=0)
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    ours = torch.autograd.grad(streams["ref_kl"].sum(), trained, allow_unused=True)
+    theirs = torch.autograd.grad(expected.sum(), trained, allow_unused=True)
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+def test_collisions_are_made_of_the_policys_whole_distribution_and_carry_no_gradient(toy: SimpleNamespace) -> None:
+    model, packed = toy.model("llama"), pack(toy.trees())
+    policy = Policy(model, temperature=0.5)
+    streams = policy.streams(packed, {"collision_logprobs"}, {})
+    logits = model.get_output_embeddings()(policy._runner(packed)[packed.predictors])
+    expected = (logits / 0.5).softmax(-1).square().sum(-1).log()
+    torch.testing.assert_close(streams["collision_logprobs"], packed.scatter(expected.detach()), atol=1e-5, rtol=1e-5)
+    assert not streams["collision_logprobs"].requires_grad

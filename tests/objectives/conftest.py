@@ -48,6 +48,10 @@ class Batches:
             "returns": normal(rows, TOKENS),
             "rewards": normal(rows),
             "token_rewards": normal(rows, TOKENS),
+            "pair_scores": normal(rows),
+            "aspect_rewards": normal(rows, 3),
+            "aspect_scores": normal(rows, 3).masked_fill(uniform(rows, 3) < 0.4, float("nan")),
+            "adapter_l1": torch.tensor(2.5, dtype=torch.float64),
             "mismatched_log_ratio": normal().abs(),
             "desirable_log_ratio": normal(),
             "undesirable_log_ratio": normal(),
@@ -66,6 +70,19 @@ class Batches:
             "rejected": torch.tensor([j for _, j in PAIRS]),
             "strength": 0.5 + 0.5 * uniform(pairs),
             "margin": uniform(pairs),
+            "ref_kl": uniform(rows, TOKENS),
+            "collision_logprobs": -2 * uniform(rows, TOKENS),
+            "reference_quantile": normal(pairs),
+            "rejected_quantile": normal(pairs),
+            "chosen_quantile": normal(pairs),
+        }
+        # After what was there before, so that those numbers stay what they are.
+        streams |= {
+            "sampled_logprobs": logprobs + 0.3 * normal(rows, TOKENS),
+            "old_values": streams["values"] + 0.3 * normal(rows, TOKENS),
+            "dense_rewards": normal(rows, TOKENS),
+            "baselines": normal(rows),
+            "rivals": uniform(rows) < 0.5,
         }
         assert streams.keys() == STREAMS.keys(), "teach this fixture the new stream"
         return streams
@@ -80,7 +97,7 @@ class Batches:
         new_group[torch.tensor(groups)] = torch.arange(len(groups))
         pairs = (new_row[streams["chosen"]] >= 0).nonzero()[:, 0]
         pairs = pairs.flip(0) if reverse_rows else pairs
-        index = {"pairs": pairs, "rows": rows, "rows tokens": rows}
+        index = {"pairs": pairs, "rows": rows, "rows tokens": rows, "rows aspects": rows}
         # A number about the whole batch stays what it is.
         out = {n: s[index[STREAMS[n].shape]] if STREAMS[n].shape else s for n, s in streams.items()}
         out |= {n: new_row[out[n]] for n in ("chosen", "rejected")}

@@ -47,6 +47,8 @@ def of_two(
         "chosen": torch.tensor([0]),
         "rejected": torch.tensor([1]),
         "strength": torch.tensor([strength], dtype=torch.float64),
+        "ref_kl": torch.zeros_like(logprobs),
+        "collision_logprobs": torch.zeros_like(logprobs),
     }
     term = function(*(streams[name] for name in objective[function.__name__].reads), **settings)
     (gradient,) = torch.autograd.grad(term.values.sum(), logprobs)

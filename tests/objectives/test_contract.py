@@ -43,8 +43,8 @@ def masked_tokens_do_not_count(entry: Entry, settings: dict[str, Any], batches: 
     streams = batches.made()
     for reduction in REDUCTIONS:
         loss, (gradients,) = reduced(entry, [streams], settings, reduction)
-        for gradient in gradients.values():
-            if gradient.ndim == 2:
+        for name, gradient in gradients.items():
+            if STREAMS[name].shape == "rows tokens":
                 assert (gradient[~streams["mask"]] == 0).all()
         for junk in (7.0, -1e4, float("inf"), float("nan")):
             other, (others,) = reduced(entry, [batches.masked_with(streams, junk)], settings, reduction)
@@ -71,7 +71,7 @@ def order_does_not_matter(entry: Entry, settings: dict[str, Any], batches: Batch
         moved = batches.take(streams, shuffled, reverse_rows=True)
         other, (others,) = reduced(entry, [moved], settings, reduction)
         assert other == pytest.approx(loss, rel=1e-12)
-        same(others, {name: gradient[rows] for name, gradient in gradients.items()})
+        same(others, {name: gradient[rows] if gradient.ndim else gradient for name, gradient in gradients.items()})
 
 
 def any_split_is_the_whole(entry: Entry, settings: dict[str, Any], batches: Batches) -> None:
@@ -82,7 +82,13 @@ def any_split_is_the_whole(entry: Entry, settings: dict[str, Any], batches: Batc
             pieces = split(cuts)
             other, others = reduced(entry, [batches.take(streams, piece) for piece in pieces], settings, reduction)
             assert other == pytest.approx(loss, rel=1e-10), pieces
-            whole = {n: torch.cat([o.get(n, torch.zeros(0)) for o in others]) for n in gradients}
+            # Of one number that every part reads, the gradients add up.
+            whole = {
+                n: torch.cat([o.get(n, torch.zeros(0)) for o in others])
+                if gradient.ndim
+                else sum((o[n] for o in others if n in o), torch.zeros(()))
+                for n, gradient in gradients.items()
+            }
             same(whole, gradients)
 
 
@@ -125,7 +131,18 @@ def extremes_stay_finite(entry: Entry, settings: dict[str, Any], batches: Batche
     numbers = [
         n
         for n in entry.reads
-        if n in ("logprobs", "ref_logprobs", "old_logprobs", "rewards", "token_rewards", "values")
+        if n
+        in (
+            "logprobs",
+            "ref_logprobs",
+            "old_logprobs",
+            "rewards",
+            "token_rewards",
+            "pair_scores",
+            "values",
+            "old_values",
+            "aspect_rewards",
+        )
     ]
     for single, extreme in itertools.product((False, True), itertools.product((0.0, -1e4), repeat=len(numbers))):
         odd = dict(streams)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from truing.registry import objective
+from truing.statistics import STATISTICS
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "trl_pairs.json").read_text())
 
@@ -34,7 +35,10 @@ def test_losses_on_pairs_are_those_of_trl(case: dict[str, Any]) -> None:
         # TRL's BCO on pairs has no shift.
         "desirable_log_ratio": torch.zeros(()),
         "undesirable_log_ratio": torch.zeros(()),
+        "collision_logprobs": torch.tensor(case.get("collisions", [[0.0]]), dtype=torch.float64).expand_as(logprobs),
     }
+    for name in ("reference_quantile", "rejected_quantile", "chosen_quantile"):
+        streams[name] = STATISTICS[name].whole(*STATISTICS[name].entries(streams)).detach()
     entry = objective[case["objective"]]
     term = entry.function(*(streams[name] for name in entry.reads), **case["settings"])
     loss = case["scale"] * term.values[term.mask].mean()

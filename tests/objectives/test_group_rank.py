@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from truing.objectives.group_rank import group_rank, rank_advantages
+from truing.objectives.group_rank import group_rank
+from truing.ranking import rank_advantages
 
 
 def gains(ranks: list[int], advantage: str, decay: float = 0.5, standardise: bool = False) -> list[float]:

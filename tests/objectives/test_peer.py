@@ -26,7 +26,7 @@ def rows_of(batches: Batches, seed: int) -> tuple[list[Row], list[dict[str, Any]
     """The made-up batch as lists: rows with their trained tokens only, and pairs of rows."""
     streams = batches.made(seed)
     kept = [[t for t, on in enumerate(row) if on] for row in streams["mask"].tolist()]
-    tokens = ("logprobs", "ref_logprobs", "old_logprobs", "advantages", "entropies")
+    tokens = ("logprobs", "ref_logprobs", "old_logprobs", "advantages", "entropies", "values", "old_values", "returns")
     rows: list[Row] = [
         {name: [streams[name][i][t].item() for t in on] for name in tokens}
         | {name: streams[name][i].item() for name in ("rewards", "demonstrations", "groups")}
@@ -66,8 +66,19 @@ def entropy(row: Row, t: int) -> float:
     return -row["entropies"][t]
 
 
+def cispo(row: Row, t: int) -> float:
+    ratio = exp(row["logprobs"][t]) / exp(row["old_logprobs"][t])
+    return -min(ratio, 5.0) * row["advantages"][t] * row["logprobs"][t]
+
+
+def value(row: Row, t: int) -> float:
+    said, before, target = row["values"][t], row["old_values"][t], row["returns"][t]
+    held = before + min(max(said - before, -0.2), 0.2)
+    return max((said - target) ** 2, (held - target) ** 2) / 2
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("formula", [sft, reinforce, ppo_clip, kl, entropy], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("formula", [sft, reinforce, ppo_clip, kl, entropy, cispo, value], ids=lambda f: f.__name__)
 def test_token_losses_agree(formula: Callable[[Row, int], float], seed: int, batches: Batches) -> None:
     rows, _ = rows_of(batches, seed)
     if formula is sft:

@@ -78,3 +78,21 @@ def test_the_gradient_is_the_slope_of_the_loss() -> None:
     advantages = torch.randn(3, 4, generator=random, dtype=torch.float64)
     mask = torch.rand(3, 4, generator=random) < 0.7
     assert torch.autograd.gradcheck(lambda p: ppo_clip(p, old, advantages, mask, clip_high=0.3).values, logprobs)
+
+
+def test_a_bad_token_never_costs_more_than_the_dual_clip() -> None:
+    plain, gradient = of_ratios([5.0, 2.0, 0.5], -1.0, clip=0.2)
+    assert plain.values[0].tolist() == pytest.approx([5.0, 2.0, 0.8])
+    assert gradient == pytest.approx([5.0, 2.0, 0.0])
+    term, gradient = of_ratios([5.0, 2.0, 0.5], -1.0, clip=0.2, dual_clip=3.0)
+    assert term.values[0].tolist() == pytest.approx([3.0, 2.0, 0.8])
+    assert gradient == pytest.approx([0.0, 2.0, 0.0])
+    assert term.metrics["clip_ratio/dual"][0].tolist() == [1, 0, 0]
+
+
+def test_the_dual_clip_leaves_good_tokens_alone() -> None:
+    with_it, gradient = of_ratios([5.0, 1.1, 0.5], 1.0, clip=0.2, dual_clip=3.0)
+    without, expected = of_ratios([5.0, 1.1, 0.5], 1.0, clip=0.2)
+    assert with_it.values.tolist() == without.values.tolist()
+    assert gradient == expected
+    assert with_it.metrics["clip_ratio/dual"].sum() == 0

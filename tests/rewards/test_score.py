@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
+from truing.errors import DataError
 from truing.group import Group, Prompt
 from truing.recipe import CombinationSettings
-from truing.rewards.score import Function, Scored, score
+from truing.rewards.score import Function, Scored, check_columns, score
 from truing.rollouts.sampling import Sample
 
 
@@ -53,3 +55,62 @@ def test_two_rewards_of_one_name_are_told_apart() -> None:
     found = of([given("model", [1, 1, 1, 1]), given("model", [0, 0, 0, 4])])
     assert found.totals == [[1, 1], [1, 5]]
     assert found.parts["model_2"] == [[0, 0], [0, 4]]
+
+
+def handed(function: Any, rows: Sequence[dict[str, Any]]) -> Any:
+    """What a reward was called with, beside prompts and completions, for one sample of each row."""
+    seen: dict[str, Any] = {}
+
+    def spy(prompts: Any, completions: Any, **columns: Any) -> Any:
+        seen.update(columns)
+        return [0.0] * len(completions)
+
+    spied = function(spy)
+    groups = [Group(Prompt.of("x"), columns=row) for row in rows]
+    score(
+        [("spy", 1.0, spied)], groups, [[1]] * len(rows), [[Sample([5], [-0.1], True)]] * len(rows), [["a"]] * len(rows)
+    )
+    return seen
+
+
+def test_a_function_is_handed_the_columns_that_it_names() -> None:
+    def only_answer(spy: Any) -> Any:
+        return lambda prompts, completions, *, answer: spy(prompts, completions, answer=answer)
+
+    assert handed(only_answer, [{"answer": "1", "other": 2}, {"answer": "3"}]) == {"answer": ["1", "3"]}
+    every = handed(lambda spy: spy, [{"answer": "1"}])
+    assert {"answer", "messages", "prompt_ids", "completion_ids", "finished"} <= every.keys()
+
+
+def test_a_column_that_no_row_of_a_batch_has_is_none_throughout() -> None:
+    def only_answer(spy: Any) -> Any:
+        return lambda prompts, completions, *, answer: spy(prompts, completions, answer=answer)
+
+    assert handed(only_answer, [{"other": 2}, {}]) == {"answer": [None, None]}
+
+
+def test_a_column_does_not_take_the_place_of_a_setting() -> None:
+    def with_setting(spy: Any) -> Any:
+        def function(prompts: Any, completions: Any, *, most: int = 5, **columns: Any) -> Any:
+            return spy(prompts, completions, most=most, **columns)
+
+        return partial(function, most=7)
+
+    found = handed(with_setting, [{"most": "a hostile row's", "answer": "1"}])
+    assert found["most"] == 7
+    assert found["answer"] == ["1"]
+
+
+def test_a_column_that_no_row_of_the_data_has_is_refused() -> None:
+    def needs(prompts: Any, completions: Any, *, answer: Any, finished: Any, most: int = 5) -> Any: ...
+
+    class Needs:
+        def __call__(self, prompts: Any, completions: Any, *, answer: Any, **columns: Any) -> Any: ...
+
+    rows = [Group(Prompt.of("x"), columns={"solution": 1}), Group(Prompt.of("x"), columns={"level": 1})]
+    for reader in (needs, Needs):
+        with pytest.raises(
+            DataError, match=r"(?s)reward `r`: it reads the column `answer`, .*columns: level, solution"
+        ):
+            check_columns("r", reader, rows)
+        check_columns("r", reader, [*rows, Group(Prompt.of("x"), columns={"answer": None})])

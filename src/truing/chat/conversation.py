@@ -153,6 +153,17 @@ class Chat:
         limit = self.max_response_tokens
         return [None if end is None or (limit is not None and end >= limit) else end for end in ends]
 
+    def follow_up(self, prompt: Prompt, text: str) -> list[int]:
+        """Tokens between two assistant turns of an answer to `prompt`: a user's turn that says `text`, and the header.
+
+        They stand after an end of turn and do not depend on what the assistant says before or after.
+        """
+        form = self._form if prompt.messages else self._plain
+        asked = form.prompt([Message("user", "?")] if prompt.messages else [])
+        turns = [Message("assistant", "."), Message("user", form.scrub(text)[0]), Message("assistant", ".")]
+        tokens, mask = form.response(asked, turns)
+        return [token for token, spoken in zip(tokens, mask, strict=True) if not spoken]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of a sampled response, without its end of turn and special tokens."""
         return self._form.decode(tokens)

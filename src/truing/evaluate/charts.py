@@ -12,7 +12,21 @@ from dataclasses import dataclass
 
 from truing.evaluate.intervals import Interval
 
-__all__ = ["Forest", "Line", "Mark", "Panel", "Place", "Points", "ends", "forest", "panels", "ticks"]
+__all__ = [
+    "Forest",
+    "Frontier",
+    "Line",
+    "Mark",
+    "Panel",
+    "Place",
+    "Points",
+    "Route",
+    "ends",
+    "forest",
+    "frontier",
+    "panels",
+    "ticks",
+]
 
 Points = Sequence[tuple[int, float]]
 """(step, value), in order of step."""
@@ -117,6 +131,48 @@ def panels(curves: Mapping[str, Points]) -> list[Panel]:
             together[partner] = left.pop(partner)
         made.append(_panel(together))
     return made
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method's way: an SVG path in a 100 x 100 box, its stops in percent from the left and the top, and a hue."""
+
+    name: str
+    path: str
+    stops: tuple[tuple[float, float], ...]
+    hue: int
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What is gained over what it costs: a route for each method, on two axes from 0 and from the lowest value."""
+
+    routes: tuple[Route, ...]
+    across: tuple[Mark, ...]
+    up: tuple[Mark, ...]
+
+
+def frontier(routes: Mapping[str, Sequence[tuple[float, float]]]) -> Frontier | None:
+    """Routes of (cost, gain) by name; None where there is no finite point."""
+    finite = {
+        name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)] for name, points in routes.items()
+    }
+    everything = [point for points in finite.values() for point in points]
+    if not everything:
+        return None
+    right = max(max(x for x, _ in everything), 1e-9) * 1.04
+    low, high = _widened(min(y for _, y in everything), max(y for _, y in everything))
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        return 100 * point[0] / right, 100 * (high - point[1]) / (high - low)
+
+    ways = []
+    for number, (name, points) in enumerate(finite.items()):
+        places = tuple(at(p) for p in points)
+        # Steps of the golden angle: however many methods there are, neighbours differ.
+        ways.append(Route(name, _path(places), places, round(215 + number * 137.508) % 360))
+    across = tuple(Mark(at((x, low))[0], x) for x in ticks(0.0, right))
+    return Frontier(tuple(ways), across, tuple(Mark(at((0.0, y))[1], y) for y in ticks(low, high)))
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from truing.evaluate.charts import Forest, forest, panels
+from truing.evaluate.charts import Forest, forest, frontier, panels
 from truing.evaluate.report import Answer, Report, Row, headline
 
 __all__ = ["duration", "number", "percent", "render", "score"]
@@ -70,6 +70,7 @@ def render(report: Report) -> str:
         headline=headline(report),
         wins=_wins(report),
         utilities=_utilities(report),
+        frontier=frontier(report.frontier),
         columns=_Columns.of(report.evaluation),
         samples=report.samples[:MOST_SAMPLES],
         samples_left=max(0, len(report.samples) - MOST_SAMPLES),

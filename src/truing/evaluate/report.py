@@ -98,7 +98,8 @@ class Comparison:
 class Report:
     """Everything that the page shows. `baseline` names the row that win rates are against.
 
-    `timings` are seconds of what is no stage (sampling preferences, evaluation); `reproduce` are commands.
+    `frontier` is the way of each method as (KL from the baseline, judge's score), from its start to its end. `timings`
+    are seconds of what is no stage (sampling preferences, evaluation); `reproduce` are commands.
     """
 
     title: str
@@ -107,6 +108,7 @@ class Report:
     evaluation: Sequence[Row] = ()
     samples: Sequence[Comparison] = ()
     stages: Sequence[Stage] = ()
+    frontier: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str | int | float] = field(default_factory=dict)
     reproduce: Sequence[str] = ()

@@ -11,13 +11,16 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from truing.errors import DataError
 from truing.evaluate.intervals import Interval, win_share
 from truing.group import Group, Ranking
+
+if TYPE_CHECKING:
+    from truing.rewards.pair import PairPreference
 
 __all__ = [
     "Bin",
@@ -224,11 +227,13 @@ def evaluate_reward(
 ) -> Report:
     """A reward model (folder or hub name) on a file of comparisons; the report as JSON in `out`.
 
-    `DataError` where nothing in the file is compared.
+    One that compares two responses (`pair_preference`) is asked about each comparison by itself. `DataError` where
+    nothing in the file is compared.
     """
     from truing import feedback
     from truing.record import replace_text
     from truing.rewards.model import RewardModel
+    from truing.rewards.pair import PairPreference, compares_pairs
 
     groups = [g for _, g in feedback.located(data, format=format) if any(r.pairs() for r in g.said(Ranking))]
     if not groups:
@@ -237,12 +242,30 @@ def evaluate_reward(
             where=data,
             remedy="`truing feedback convert --to pairs` makes comparisons of scores and labels.",
         )
-    # Plain scores: it is their differences that are log-odds.
-    judge = RewardModel(path=model, normalise=False, tokens_per_batch=tokens_per_batch)
-    report = assess(groups, judge.score_groups(groups), category=category)
+    if compares_pairs(model):
+        report = _of_pairs(groups, PairPreference(path=model, tokens_per_batch=tokens_per_batch), category)
+    else:
+        # Plain scores: it is their differences that are log-odds.
+        judge = RewardModel(path=model, normalise=False, tokens_per_batch=tokens_per_batch)
+        report = assess(groups, judge.score_groups(groups), category=category)
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_text(out, json.dumps({"model": model, "data": data, **report.plain()}, indent=2) + "\n")
     return report
+
+
+def _of_pairs(groups: Sequence[Group], judge: PairPreference, category: str) -> Report:
+    """The report on a model of pairs: each comparison is a group of its own, its log-odds the gap of the rewards."""
+    pairs = [
+        Group(group.prompt, two, (replace(said, ranks=(1, 2)) if len(said.ranks) == 2 else Ranking.pair(),), columns)
+        for group in groups
+        for columns in [group.columns]
+        for said in group.said(Ranking)
+        for better, worse in said.pairs()
+        for two in [(group.responses[better], group.responses[worse])]
+    ]
+    logits = judge.logits([p.prompt for p in pairs], *zip(*(p.responses for p in pairs), strict=True))
+    report = assess(pairs, [(logit / 2, -logit / 2) for logit in logits], category=category)
+    return replace(report, num_prompts=len(groups))
 
 
 def _said(interval: Interval) -> str:

@@ -2,7 +2,7 @@
 
 majority        thumbs, pairs, rankings, step labels: what most say
 mean            scores: the mean; thumbs: the share of up as a score 0..1; pairs: the share as strength; rankings:
-                the mean rank
+                the mean rank; step labels: the mean, a probability
 dawid_skene     thumbs, pairs, step labels: each annotator's own confusions, estimated over the whole file
 bradley_terry   pairs and rankings: a score for each response and a reliability for each annotator
 """
@@ -179,6 +179,8 @@ def majority(group: Group) -> tuple[Feedback, ...]:
     if thumbs := group.said(Labels):
         found.append(Labels(tuple(map(_most, _columns(s.values for s in thumbs)))))
     if steps := group.said(StepLabels):
+        if any(each.soft for each in steps):
+            raise DataError("probabilities of steps have no majority", remedy="Use --merge mean.")
         marks = _columns(s.values for s in steps)
         found.append(StepLabels(tuple(tuple(map(_most, _columns(each))) for each in marks)))
     return tuple(found)
@@ -187,6 +189,12 @@ def majority(group: Group) -> tuple[Feedback, ...]:
 def _average(values: Sequence[float | None]) -> float | None:
     given = [float(v) for v in values if v is not None]
     return sum(given) / len(given) if given else None
+
+
+def _mean_mark(marks: Sequence[float | None]) -> float | None:
+    """As 2p − 1 of a probability p, as a file with probabilities would say it: then none is lost in writing one."""
+    share = _average([None if mark is None else (mark + 1) / 2 for mark in marks])
+    return None if share is None else 2 * share - 1
 
 
 def _first_wins(said: Ranking) -> float | None:
@@ -214,8 +222,9 @@ def _mean_order(said: Sequence[Ranking]) -> Ranking:
 def mean(group: Group) -> tuple[Feedback, ...]:
     """The mean of what is said; see the table at the top."""
     found: list[Feedback] = list(group.said(Critique))
-    if group.said(StepLabels):
-        raise DataError("marks on steps have no mean", remedy="Use --merge majority or dawid_skene.")
+    if steps := group.said(StepLabels):
+        marks = _columns(s.values for s in steps)
+        found.append(StepLabels(tuple(tuple(map(_mean_mark, _columns(each))) for each in marks)))
     if rankings := group.said(Ranking):
         found.append(_mean_order(rankings))
     layouts: dict[Any, list[Scores]] = defaultdict(list)
@@ -276,8 +285,10 @@ def _votes(groups: Sequence[Located], kind: type[Feedback]) -> Votes:
                 case Labels(values=values):
                     found += [((number, i), who, int(v)) for i, v in enumerate(values) if v is not None]
                 case StepLabels(values=rows):
+                    if said.soft:
+                        raise DataError("probabilities of steps are no labels", where=where, remedy="Use --merge mean.")
                     found += [
-                        ((number, i, s), who, mark + 1)
+                        ((number, i, s), who, int(mark) + 1)
                         for i, marks in enumerate(rows)
                         for s, mark in enumerate(marks)
                         if mark is not None

@@ -250,8 +250,8 @@ def _count(said: object, lengths: list[int], count: Counter[str], found: dict[st
         case Labels(values=thumbs):
             found["labels"].update("up" if thumb else "down" for thumb in thumbs if thumb is not None)
         case StepLabels(values=marks):
-            words = {1: "right", 0: "neutral", -1: "wrong"}
-            found["labels"].update(words[mark] for row in marks for mark in row if mark is not None)
+            words: dict[float, str] = {1: "right", 0: "neutral", -1: "wrong"}
+            found["labels"].update(words.get(mark, "between") for row in marks for mark in row if mark is not None)
 
 
 def stats(source: str | Path, *, format: str | None = None, skip_bad: bool = False) -> Stats:

@@ -39,8 +39,13 @@ def _of_scores(said: Scores, options: Options) -> Labels:
 
 
 def _of_steps(said: StepLabels) -> Labels:
-    """Wrong if a step is wrong, right if every step was judged and none is wrong, else not known."""
-    thumbs = ((False if -1 in marks else None if None in marks or not marks else True) for marks in said.values)
+    """Wrong if a step is wrong (more probably than right), right if every step was judged and none is wrong, else not
+    known."""
+    wrong = [any(mark is not None and mark < 0 for mark in marks) for marks in said.values]
+    thumbs = (
+        (False if bad else None if None in marks or not marks else True)
+        for bad, marks in zip(wrong, said.values, strict=True)
+    )
     return Labels(tuple(thumbs), said.annotator_id)
 
 

@@ -68,8 +68,8 @@ def with_lora(
         ) from error
 
 
-def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """The adapter in a local folder, on its base. Safetensors only."""
+def load_adapter(base: PreTrainedModel | PeftModel, folder: Path, name: str = "default") -> PeftModel:
+    """The adapter in a local folder, on its base; under another name beside those that are there. Safetensors only."""
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
             "there is no adapter_model.safetensors in this adapter folder",
@@ -80,7 +80,11 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
         with _known_warnings():
             # peft only warns of weights that are missing, and leaves them random
             warnings.filterwarnings("error", message=".*missing adapter keys")
-            model = PeftModel.from_pretrained(base, str(folder), torch_device="cpu")
+            if isinstance(base, PeftModel):
+                base.load_adapter(str(folder), adapter_name=name, torch_device="cpu")
+                model = base
+            else:
+                model = PeftModel.from_pretrained(base, str(folder), adapter_name=name, torch_device="cpu")
     except Exception as error:  # the boundary to other people's files: a reader may raise anything
         reason = (str(error).splitlines() or [""])[0]
         raise ModelError(

@@ -6,6 +6,8 @@ away, and made again in the backward pass. The largest thing alive is [chunk, vo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -17,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from truing.errors import ModelError
 from truing.models.forward import body_of, unwrap
 
-__all__ = ["Head", "head_of", "token_logprobs"]
+__all__ = ["Head", "collision_logprobs", "head_of", "token_kl", "token_logprobs"]
 
 
 @overload
@@ -164,16 +166,11 @@ class _Logprobs(torch.autograd.Function):
         if grad_logprobs is None and grad_entropies is None:
             return (None,) * 7
         hidden, weight, bias, targets, lse, entropies = ctx.saved_tensors
-        form: _Form = ctx.form
-        wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         buffer = _buffer(hidden, weight, ctx.chunk)
-        d_hidden = torch.empty_like(hidden) if wants_hidden else None
-        d_weight = torch.zeros_like(weight, dtype=buffer.dtype) if wants_weight else None
-        d_bias = torch.zeros_like(bias, dtype=buffer.dtype) if wants_bias else None
+        gradients = _Gradients(ctx, hidden, weight, bias, buffer.dtype)
         for rows in _chunks(hidden.shape[0], ctx.chunk):
-            h = hidden[rows]
-            x = _logits(h, weight, bias, form, buffer[: rows.stop - rows.start])
-            slope = 1 - (x / form.outer).square_() if form.capped else None
+            x = _logits(hidden[rows], weight, bias, ctx.form, buffer[: rows.stop - rows.start])
+            slope = 1 - (x / ctx.form.outer).square_() if ctx.form.capped else None
             d = _d_logits(
                 x,
                 targets[rows],
@@ -181,22 +178,42 @@ class _Logprobs(torch.autograd.Function):
                 None if grad_logprobs is None else grad_logprobs[rows],
                 None if grad_entropies is None else (grad_entropies[rows], entropies[rows]),
             )
-            if slope is not None:
-                d.mul_(slope.mul_(form.outer))
-            d_low = _cast(d, weight)
-            # `inner` is applied to the small products, not to the [rows, V] one
-            if d_hidden is not None:
-                d_hidden[rows] = torch.mm(d_low, weight).mul_(form.inner)
-            if d_weight is not None:
-                _accumulate(d_weight, d_low, h * form.inner if form.inner != 1.0 else h)
-            if d_bias is not None:
-                d_bias.add_(d.sum(0), alpha=form.inner)
+            gradients.add(rows, d, slope)
+        return (*gradients.found(), None, None, None, None)
+
+
+class _Gradients:
+    """Of hidden states, weight and bias (those that are wanted), from d loss/dx, a chunk at a time."""
+
+    def __init__(self, ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        self.inputs, self.form = (hidden, weight, bias), ctx.form
+        self.hidden = torch.empty_like(hidden) if wants_hidden else None
+        self.weight = torch.zeros_like(weight, dtype=dtype) if wants_weight else None
+        self.bias = torch.zeros_like(bias, dtype=dtype) if wants_bias and bias is not None else None
+
+    def add(self, rows: slice, d: Tensor, slope: Tensor | None) -> None:
+        """`d` [rows, V] is used up; `slope` is what a soft cap multiplies it by, short of `outer`."""
+        hidden, weight, _ = self.inputs
+        inner = self.form.inner
+        if slope is not None:
+            d.mul_(slope.mul_(self.form.outer))
+        d_low = _cast(d, weight)
+        # `inner` is applied to the small products, not to the [rows, V] one
+        if self.hidden is not None:
+            self.hidden[rows] = torch.mm(d_low, weight).mul_(inner)
+        if self.weight is not None:
+            _accumulate(self.weight, d_low, hidden[rows] * inner if inner != 1.0 else hidden[rows])
+        if self.bias is not None:
+            self.bias.add_(d.sum(0), alpha=inner)
+
+    def found(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        _, weight, bias = self.inputs
         return (
-            d_hidden,
-            None if d_weight is None else _cast(d_weight, weight),
-            None if d_bias is None else _cast(d_bias, bias),
-            None, None, None, None,
-        )  # fmt: skip
+            self.hidden,
+            None if self.weight is None else _cast(self.weight, weight),
+            None if self.bias is None or bias is None else _cast(self.bias, bias),
+        )
 
 
 def _accumulate(total: Tensor, d: Tensor, hidden: Tensor) -> None:
@@ -258,6 +275,117 @@ class _FrozenHead(torch.autograd.Function):
         return d_hidden * _cast(grad, d_hidden)[:, None], None, None, None, None, None
 
 
+def token_kl(
+    hidden: Tensor,
+    weight: Tensor,
+    ref_hidden: Tensor,
+    ref_weight: Tensor,
+    *,
+    bias: Tensor | None = None,
+    ref_bias: Tensor | None = None,
+    scale: tuple[float, float] = (1.0, 1.0),
+    softcap: tuple[float | None, float | None] = (None, None),
+    temperature: float = 1.0,
+    chunk: int | None = None,
+) -> Tensor:
+    """KL(softmax(y) ‖ softmax(x)) per row, over the whole vocabulary, x as in `token_logprobs` and y that of the
+    reference.
+
+    hidden [N, H], weight [V, H], ref_hidden [N, H'], ref_weight [V, H'] -> [N] nats, in float32 at least.
+    Differentiable with respect to hidden, weight and bias, and to nothing of the reference: dKL/dx = softmax(x) −
+    softmax(y). `scale` and `softcap` are the policy's and the reference's.
+    """
+    forms = (_Form.of(scale[0], softcap[0], temperature), _Form.of(scale[1], softcap[1], temperature))
+    device = hidden.device.type
+    tensors = (hidden, weight, bias, ref_hidden, ref_weight, ref_bias)
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        tensors = tuple(None if t is None else t.to(dtype) for t in tensors)  # type: ignore[assignment]
+    with torch.autocast(device, enabled=False):
+        kl: Tensor = _KL.apply(*tensors, *forms, chunk or _chunk(hidden.device, weight.shape[0]))  # type: ignore[no-untyped-call]
+    return kl
+
+
+class _KL(torch.autograd.Function):
+    """Saves [N] log-sum-exps of policy and reference; the logits of both are made again in the backward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        ref_hidden: Tensor,
+        ref_weight: Tensor,
+        ref_bias: Tensor | None,
+        form: _Form,
+        ref_form: _Form,
+        chunk: int,
+    ) -> Tensor:
+        buffers = _buffer(hidden, weight, chunk), _buffer(ref_hidden, ref_weight, chunk)
+        kl, lse = (buffers[0].new_empty(hidden.shape[0]) for _ in range(2))
+        ref_lse = buffers[1].new_empty(hidden.shape[0])
+        for rows in _chunks(hidden.shape[0], chunk):
+            x, y = (buffer[: rows.stop - rows.start] for buffer in buffers)
+            _logits(hidden[rows], weight, bias, form, x)
+            _logits(ref_hidden[rows], ref_weight, ref_bias, ref_form, y)
+            lse[rows], ref_lse[rows] = x.logsumexp(1), y.logsumexp(1)
+            y.sub_(ref_lse[rows, None])  # log q
+            difference = x.sub_(lse[rows, None]).neg_().add_(y)  # log q − log p
+            kl[rows] = difference.mul_(y.exp_()).sum(1)
+        ctx.save_for_backward(hidden, weight, bias, ref_hidden, ref_weight, ref_bias, lse, ref_lse)
+        ctx.form, ctx.ref_form, ctx.chunk = form, ref_form, chunk
+        return kl
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, ref_hidden, ref_weight, ref_bias, lse, ref_lse = ctx.saved_tensors
+        buffers = _buffer(hidden, weight, ctx.chunk), _buffer(ref_hidden, ref_weight, ctx.chunk)
+        gradients = _Gradients(ctx, hidden, weight, bias, buffers[0].dtype)
+        for rows in _chunks(hidden.shape[0], ctx.chunk):
+            x, y = (buffer[: rows.stop - rows.start] for buffer in buffers)
+            _logits(hidden[rows], weight, bias, ctx.form, x)
+            _logits(ref_hidden[rows], ref_weight, ref_bias, ctx.ref_form, y)
+            slope = 1 - (x / ctx.form.outer).square_() if ctx.form.capped else None
+            q = y.sub_(ref_lse[rows, None]).exp_()
+            d = x.sub_(lse[rows, None]).exp_().sub_(q).mul_(grad[rows, None])
+            gradients.add(rows, d, slope)
+        return (*gradients.found(), None, None, None, None, None, None)
+
+
+@torch.no_grad()
+def collision_logprobs(
+    hidden: Tensor,
+    weight: Tensor,
+    *,
+    bias: Tensor | None = None,
+    scale: float = 1.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+) -> Tensor:
+    """log Σ_v softmax(x)_v² per row, x as in `token_logprobs`: [N, H], [V, H] -> [N], without a gradient.
+
+    The log-probability that two tokens drawn here are the same: 0 where the next token is certain, −log V where all
+    are alike.
+    """
+    form = _Form.of(scale, softcap, temperature)
+    chunk = chunk or _chunk(hidden.device, weight.shape[0])
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    with torch.autocast(device, enabled=False):
+        buffer = _buffer(hidden, weight, chunk)
+        found = buffer.new_empty(hidden.shape[0])
+        for rows in _chunks(hidden.shape[0], chunk):
+            x = _logits(hidden[rows], weight, bias, form, buffer[: rows.stop - rows.start])
+            e = x.sub_(x.amax(1, keepdim=True)).exp_()
+            found[rows] = -2 * e.sum(1).log() + e.square_().sum(1).log()
+    return found
+
+
 def _chunks(size: int, chunk: int) -> list[slice]:
     return [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
 
@@ -317,9 +445,81 @@ class Head:
 
     def _few(self, hidden: Tensor, targets: Tensor, temperature: float, entropy: bool) -> tuple[Tensor, ...]:
         logits = self.logits(hidden)
-        logs = (logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature).log_softmax(-1)
+        logs = _log_softmax(logits, temperature)
         logprobs = logs.gather(1, targets[:, None]).squeeze(1)
         return (logprobs, -(logs.exp() * logs).sum(-1)) if entropy else (logprobs,)
+
+    def kl_from(
+        self,
+        reference: Head,
+        hidden: Tensor,
+        ref_hidden: Tensor,
+        *,
+        temperature: float = 1.0,
+        active: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> Tensor:
+        """`token_kl` KL(π_ref ‖ π) of this head from that of the reference; hidden [N, H], ref_hidden [N, H'] -> [N].
+
+        `active()` is a context in which the layers of `reference` do what they do in the reference: a head with an
+        adapter inside is shared, and runs again in the backward pass.
+        """
+        weight, ref_weight = self.linear.weight, reference.linear.weight
+        if weight.shape[0] != ref_weight.shape[0]:
+            raise ModelError(
+                f"the policy knows {weight.shape[0]} tokens and the reference {ref_weight.shape[0]}: there is no KL "
+                "divergence between them",
+                remedy="Use a reference with the same vocabulary.",
+            )
+        chunk = _chunk(hidden.device, weight.shape[0])
+        if self.plain and reference.plain:
+            return token_kl(
+                hidden,
+                weight,
+                ref_hidden,
+                ref_weight,
+                bias=self.linear.bias,
+                ref_bias=reference.linear.bias,
+                scale=(self.scale, reference.scale),
+                softcap=(self.softcap, reference.softcap),
+                temperature=temperature,
+                chunk=chunk,
+            )
+
+        def few(hidden: Tensor, ref_hidden: Tensor) -> Tensor:
+            with active():
+                ref_logs = _log_softmax(reference.logits(ref_hidden).detach(), temperature)
+            return (ref_logs.exp() * (ref_logs - _log_softmax(self.logits(hidden), temperature))).sum(-1)
+
+        return torch.cat(
+            [
+                checkpoint(few, hidden[rows], ref_hidden[rows], use_reentrant=False)
+                for rows in _chunks(max(hidden.shape[0], 1), chunk)
+            ]
+        )
+
+    @torch.no_grad()
+    def collision_logprobs(self, hidden: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """`collision_logprobs` of this head; hidden [N, H] -> [N], without a gradient."""
+        chunk = _chunk(hidden.device, self.linear.weight.shape[0])
+        if self.plain:
+            return collision_logprobs(
+                hidden,
+                self.linear.weight,
+                bias=self.linear.bias,
+                scale=self.scale,
+                softcap=self.softcap,
+                temperature=temperature,
+                chunk=chunk,
+            )
+        parts = [
+            (2 * _log_softmax(self.logits(hidden[rows]), temperature)).logsumexp(-1)
+            for rows in _chunks(max(hidden.shape[0], 1), chunk)
+        ]
+        return torch.cat(parts)
+
+
+def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
+    return (logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature).log_softmax(-1)
 
 
 def head_of(model: nn.Module) -> Head:

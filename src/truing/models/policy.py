@@ -7,19 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from truing.models.adapters import Reference
+from truing.models.deltas import adapter_l1
 from truing.models.forward import Runner
-from truing.models.heads import score_head
+from truing.models.heads import ValueHead, score_head
 from truing.models.logprobs import Head, head_of
+from truing.models.values import ValueModel
 from truing.tree import Packed, Tree, budgeted, pack
 
 __all__ = ["Policy", "Reading"]
 
-Reading = Literal["last", "mean", "sum", "steps"]
-"""How a response's score is read off the reward head: at its last token, as the mean or sum over its tokens, or step by
-step."""
+Reading = Literal["last", "mean", "sum", "steps", "pair", "aspects"]
+"""How a response's score is read off the reward head: at its last token, as the mean or sum over its tokens, step by
+step, at the end of two responses read together, or a score for each aspect at its last token."""
 
 
 class Policy:
@@ -33,13 +35,19 @@ class Policy:
         model: Any,
         *,
         reference: Reference | None = None,
+        value: ValueHead | ValueModel | None = None,
         temperature: float = 1.0,
         checkpointing: bool = False,
     ) -> None:
-        self.model, self.reference, self.temperature = model, reference, temperature
+        self.model, self.reference, self.value, self.temperature = model, reference, value, temperature
         self._runner = Runner(model, checkpointing=checkpointing)
         self._reference_runner: Runner | None = None
         self._heads: dict[int, Head] = {}  # by id of the model: looking one up costs a forward pass
+
+    @property
+    def trained(self) -> nn.Module:
+        """Everything that has weights to train: the model, with the value head or model where there is one."""
+        return self.model if self.value is None else nn.ModuleDict({"model": self.model, "value": self.value})
 
     @property
     def device(self) -> torch.device:
@@ -51,28 +59,71 @@ class Policy:
     ) -> dict[str, Tensor]:
         """`data` and what the models have to say of one micro-batch, for the streams in `reads`."""
         streams = dict(data)
+        if "adapter_l1" in reads:
+            streams["adapter_l1"] = adapter_l1(self.model)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
-            if "ref_logprobs" in reads and "ref_logprobs" not in streams:
-                streams["ref_logprobs"] = self._reference_logprobs(packed)
+            ref_hidden = None
+            if "ref_kl" in reads or ("ref_logprobs" in reads and "ref_logprobs" not in streams):
+                ref_hidden = self._ask_reference(packed, reads, streams)
             if "rewards" in reads:
                 streams["rewards"] = self.rewards(packed)
+            if "aspect_rewards" in reads:
+                streams["aspect_rewards"] = self.aspect_rewards(packed)
+            if "pair_scores" in reads:
+                streams["pair_scores"] = self.rewards(packed)
             if "token_rewards" in reads:
                 streams["token_rewards"] = packed.scatter(self.token_rewards(packed)[_trained(packed)])
-            if not {"logprobs", "entropies"}.isdisjoint(reads):
+            if "values" in reads and isinstance(self.value, ValueModel):
+                streams["values"] = packed.scatter(self.value(packed))
+            on_policy = "values" in reads and isinstance(self.value, ValueHead)
+            if on_policy or not {"logprobs", "entropies", "ref_kl", "collision_logprobs"}.isdisjoint(reads):
                 hidden = self._runner(packed)[packed.predictors]
                 head = self._head(self.model)
+                if on_policy:
+                    assert self.value is not None
+                    streams["values"] = packed.scatter(self.value(hidden))
+                if "ref_kl" in reads:
+                    assert ref_hidden is not None
+                    assert self.reference is not None
+                    other, active = self._head(self.reference.model), self.reference.active
+                    kl = head.kl_from(other, hidden, ref_hidden, temperature=self.temperature, active=active)
+                    streams["ref_kl"] = packed.scatter(kl)
+                if "collision_logprobs" in reads:
+                    collisions = head.collision_logprobs(hidden, temperature=self.temperature)
+                    streams["collision_logprobs"] = packed.scatter(collisions)
                 if "entropies" in reads:
                     flat, entropies = head.logprobs(hidden, packed.targets, temperature=self.temperature, entropy=True)
                     streams["entropies"] = packed.scatter(entropies)
-                else:
+                    streams["logprobs"] = packed.scatter(flat)
+                elif "logprobs" in reads:
                     flat = head.logprobs(hidden, packed.targets, temperature=self.temperature)
-                streams["logprobs"] = packed.scatter(flat)
+                    streams["logprobs"] = packed.scatter(flat)
         return streams
+
+    def assess(
+        self, trees: Sequence[Tree], reads: Collection[str], tokens_per_batch: int, *, autocast: bool = False
+    ) -> dict[str, list[list[list[float]]]]:
+        """Streams of shape [rows, tokens] for many trees, without gradients: by name, tree, branch and token."""
+        out: dict[str, list[list[list[float]]]] = {name: [[] for _ in trees] for name in reads}
+        with torch.no_grad():
+            for indices in budgeted(trees, tokens_per_batch):
+                packed = pack([trees[i] for i in indices]).to(self.device)
+                streams = self.streams(packed, reads, {}, autocast=autocast)
+                for name in reads:
+                    rows = iter(streams[name].tolist())
+                    for i in indices:
+                        out[name][i] = [next(rows)[: len(branch.tokens)] for branch in trees[i].branches]
+        return out
 
     def rewards(self, packed: Packed) -> Tensor:
         """[rows]: what the reward head says at the last token of each response."""
         scores: Tensor = score_head(self.model)(self._runner(packed)[packed.ends])
         return scores.squeeze(-1).float()
+
+    def aspect_rewards(self, packed: Packed) -> Tensor:
+        """[rows, aspects]: what the heads say at the last token of each response."""
+        scores: Tensor = score_head(self.model)(self._runner(packed)[packed.ends])
+        return scores.float()
 
     def token_rewards(self, packed: Packed) -> Tensor:
         """[T]: what the reward head says at every token of the packed row, prompts included."""
@@ -99,6 +150,16 @@ class Policy:
                     out[i] = [next(values) for _ in trees[i].branches]
         return out
 
+    def score_aspects(self, trees: Sequence[Tree], tokens_per_batch: int) -> list[list[list[float]]]:
+        """The heads of all aspects on many trees, without gradients: by tree, branch, aspect."""
+        out: list[list[list[float]]] = [[] for _ in trees]
+        with torch.no_grad():
+            for indices in budgeted(trees, tokens_per_batch):
+                values = iter(self.aspect_rewards(pack([trees[i] for i in indices]).to(self.device)).tolist())
+                for i in indices:
+                    out[i] = [next(values) for _ in trees[i].branches]
+        return out
+
     def score_tokens(self, trees: Sequence[Tree], tokens_per_batch: int) -> list[list[list[float]]]:
         """The reward head at every token of every branch, without gradients: by tree, branch, token."""
         out: list[list[list[float]]] = [[] for _ in trees]
@@ -115,8 +176,9 @@ class Policy:
             self._heads[id(model)] = head_of(model)
         return self._heads[id(model)]
 
-    def _reference_logprobs(self, packed: Packed) -> Tensor:
-        assert self.reference is not None, "an objective reads ref_logprobs: the run is wired with a reference"
+    def _ask_reference(self, packed: Packed, reads: Collection[str], streams: dict[str, Tensor]) -> Tensor:
+        """The reference's hidden states, [N, H]; `ref_logprobs` is put into `streams` where it is read and missing."""
+        assert self.reference is not None, "an objective reads the reference: the run is wired with one"
         with torch.no_grad(), self.reference.active() as model:
             if model is self.model:
                 runner = self._runner
@@ -124,7 +186,10 @@ class Policy:
                 self._reference_runner = self._reference_runner or Runner(model)
                 runner = self._reference_runner
             hidden = runner(packed)[packed.predictors]
-            return packed.scatter(self._head(model).logprobs(hidden, packed.targets, temperature=self.temperature))
+            if "ref_logprobs" in reads and "ref_logprobs" not in streams:
+                logprobs = self._head(model).logprobs(hidden, packed.targets, temperature=self.temperature)
+                streams["ref_logprobs"] = packed.scatter(logprobs)
+            return hidden
 
 
 def _pooled(values: Sequence[float], mask: Sequence[bool], reading: Literal["mean", "sum"]) -> float:

@@ -5,15 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def same_group(groups: Tensor, said: Tensor) -> Tensor:
-    """bool `[rows, rows]`: both rows are of one group and something was `said` (bool `[rows]`) about both."""
-    return (groups[:, None] == groups[None, :]) & said[:, None] & said[None, :]
-
-
-def above(ranks: Tensor, groups: Tensor) -> Tensor:
-    """bool `[rows, rows]`: the first was put above the second. Ties and unranked rows (0) are in no such pair."""
-    return same_group(groups, ranks > 0) & (ranks[:, None] < ranks[None, :])
+from truing.ranking import above, same_group
 
 
 def group_sum(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:

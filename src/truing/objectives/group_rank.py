@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from truing.objectives._lists import above, same_group
+from truing.ranking import above, rank_advantages, same_group
 from truing.reduce import Term
 from truing.registry import objective
 
@@ -28,7 +28,7 @@ def group_rank(
     standardise: bool = False,
 ) -> Term:
     """Group-rank: -A·Δ, Δ = log π − log π_ref summed over a response, A made of its place r among K (Williams 1992,
-    doi:10.1007/BF00992696, with ranks in place of rewards).
+    doi:10.1007/BF00992696, with ranks in place of rewards; the advantages are from no paper).
 
     `advantage`: `rank` is (K + 1 − 2r)/K, `exponential` exp(−decay·(r − 1)), `tournament` the number of responses
     below less the number above; each less its mean in the group. A larger `decay` leaves the weight to the first
@@ -49,26 +49,3 @@ def group_rank(
         "log_ratio/below": torch.where(gains < 0, log_ratios.detach(), float("nan")),
     }
     return Term(values, told_apart, metrics=metrics)
-
-
-def rank_advantages(ranks: Tensor, groups: Tensor, advantage: str, decay: float, standardise: bool) -> Tensor:
-    """Advantages `[rows]`, float64, of mean 0 over the ranked of each group; 0 where unranked.
-
-    Tied responses share the mean of the places that they take: 1, 1, 3 and 1, 1, 2 both are 1.5, 1.5, 3.
-    """
-    better = above(ranks, groups)
-    ranked = ranks > 0
-    same = same_group(groups, ranked)
-    number = same.sum(1).clamp(min=1).to(torch.float64)
-    wins, losses = better.sum(1).to(torch.float64), better.sum(0).to(torch.float64)
-    places = (losses - wins + number + 1) / 2  # above + 1 + half of the ties
-    gains = {
-        "rank": (number + 1 - 2 * places) / number,
-        "exponential": (-decay * (places - 1)).exp(),
-        "tournament": wins - losses,
-    }[advantage].masked_fill(~ranked, 0.0)
-    gains = (gains - (same * gains[None, :]).sum(1) / number).masked_fill(~ranked, 0.0)
-    if standardise:
-        spread = ((same * gains[None, :] ** 2).sum(1) / number).sqrt()
-        gains = gains / torch.where(spread > 0, spread, 1.0)
-    return gains

@@ -28,12 +28,12 @@ def kto(
     undesirable_weight: Annotated[float, Field(gt=0)] = 1.0,
 ) -> Term:
     """KTO: λ·(1 − σ(±β·(Δ − z₀))), + for thumbs up and − for thumbs down, Δ = log π − log π_ref summed over a response
-    (arXiv:2402.01306, sec. 4.1).
+    (arXiv:2402.01306, eq. 7).
 
     z₀ = max(0, `mismatched_log_ratio`) estimates KL(π ‖ π_ref) from responses put after another prompt; it has no
     gradient. A larger `beta` holds the policy nearer the reference and saturates sooner. λ is `desirable_weight` or
     `undesirable_weight`: set them so that the share of each label times its weight stays within 1:1 and 4:3
-    (sec. 4.2). Returns `[rows]`.
+    (eq. 8). Returns `[rows]`.
     """
     assert logprobs.shape == ref_logprobs.shape == mask.shape
     assert labels.shape == mask.shape[:1]

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from truing.objectives._lists import above, group_sum, order_metrics
+from truing.objectives._lists import group_sum, order_metrics
+from truing.ranking import above
 from truing.reduce import Term
 from truing.registry import objective
 
@@ -27,7 +28,7 @@ def lipo(
     beta: Annotated[float, Field(gt=0)] = 0.05,
 ) -> Term:
     """LiPO-λ: -Σ over pairs with i above j of w_ij·log σ(s_i − s_j), s = β·Δ, Δ = log π − log π_ref summed over a
-    response; w_ij = |2^ψ_i − 2^ψ_j|·|1/log(1 + τ_i) − 1/log(1 + τ_j)| (arXiv:2402.01878).
+    response; w_ij = |2^ψ_i − 2^ψ_j|·|1/log(1 + τ_i) − 1/log(1 + τ_j)| (arXiv:2402.01878, eq. 8).
 
     ψ is a response's share of ranked others that it was put above, 0 to 1; τ its place by the policy's s, 1 = first.
     So pairs count that differ much and stand near the top. The weights have no gradient. A larger `beta` holds the

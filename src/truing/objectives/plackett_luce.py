@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from truing.objectives._lists import above, order_metrics, plackett_luce_losses
+from truing.objectives._lists import order_metrics, plackett_luce_losses
+from truing.ranking import above
 from truing.reduce import Term
 from truing.registry import objective
 

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from truing.objectives._lists import above, group_sum, order_metrics, plackett_luce_losses
+from truing.objectives._lists import group_sum, order_metrics, plackett_luce_losses
+from truing.ranking import above
 from truing.reduce import Term
 from truing.registry import objective
 

@@ -29,7 +29,7 @@ def simpo(
     """SimPO: -log σ(r_chosen − r_rejected − gamma), r = beta · mean over tokens of log π (arXiv:2405.14734, eq. 6).
 
     No reference, and the mean takes away the advantage of length. A larger `beta` makes small differences of likelihood
-    count; `gamma` is the margin aimed at, 0.3 to 1.6 in the paper. With p = `strength` smoothed by
+    count; `gamma` is the margin aimed at, 0.25 to 1.6 in the authors' settings. With p = `strength` smoothed by
     `label_smoothing`, the cross-entropy of p against σ(r_chosen − r_rejected − gamma). Returns `[pairs]`.
     """
     rewards = beta * mean(logprobs, mask)

@@ -104,7 +104,8 @@ class Job:
         if not (folder / "result.json").exists():
             began = time.perf_counter()
             with Progress(name) as progress:
-                train(chosen, folder, resume=True, watch=progress.step)
+                tell = progress.note
+                train(chosen, folder, resume=True, watch=progress.step, tell=lambda found: tell(f"warning: {found}"))
             self._took(name, began)
         return folder / "model"
 

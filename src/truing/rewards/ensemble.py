@@ -6,6 +6,7 @@ rewards:
 
 from __future__ import annotations
 
+import statistics
 from typing import Any, Literal
 
 from truing.errors import RecipeError
@@ -28,6 +29,7 @@ class Ensemble:
     paths: list[str]
     how: Literal["mean", "worst", "uncertainty"]
     penalty: float
+    metrics: dict[str, float]
     dtype: Literal["float32", "bfloat16", "auto"]
     tokens_per_batch: int
 
@@ -46,12 +48,14 @@ class Ensemble:
                 where="reward `ensemble`, setting `paths`",
                 remedy="Give two or more, trained with different seeds; one alone is the reward `model`.",
             )
-        self.how, self.penalty = how, penalty
+        self.how, self.penalty, self.metrics = how, penalty, {}
         self.members = [RewardModel(path=path, dtype=dtype, tokens_per_batch=tokens_per_batch) for path in paths]
 
     def __call__(self, prompts: Any, completions: Any, **columns: Any) -> list[float]:
-        """One reward per completion."""
+        """One reward per completion; `metrics` then has the `spread`, the mean over completions of the standard
+        deviation over models."""
         scores = [member(prompts, completions, **columns) for member in self.members]
+        self.metrics = {"spread": statistics.fmean(statistics.pstdev(column) for column in zip(*scores, strict=True))}
         return ensembled(scores, self.how, penalty=self.penalty)
 
 

@@ -12,19 +12,22 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from truing.errors import ModelError
+from truing.errors import ModelError, RecipeError
 from truing.group import Group, Message, Prompt, Response
 from truing.registry import reward
+from truing.rewards.aspects import Aspect, aspects_of, weights_of
 
 if TYPE_CHECKING:  # torch is loaded with the first model, not with the list of rewards
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from truing.models.policy import Policy
     from truing.tree import Branch, Tree
 
-__all__ = ["Messages", "RewardModel", "as_prompt", "as_response", "check_tokens", "reopen"]
+__all__ = ["Messages", "RewardModel", "as_prompt", "as_response", "check_tokens", "reopen", "split_tree"]
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -32,6 +35,9 @@ Messages = Sequence[Mapping[str, str]]
 class RewardModel:
     """The score of a reward model at the last token of each response, as (score - mean) / std; of one that scores every
     token (`token_reward`) the mean or sum over the response, as it was trained.
+
+    Of one with a head for each aspect (`reward_aspects`) it is Σ w·z / Σ |w| over the aspects, z each normalised so:
+    `weights` names the ones that count, {helpfulness: 1, verbosity: -0.5}; by default all alike.
 
     `path` is a folder or hub name. With `normalise` off, or where nothing is known of the scores' mean and spread, it
     is the plain score. Prompts that repeat are run once for all their responses; `tokens_per_batch` bounds memory and
@@ -41,6 +47,7 @@ class RewardModel:
     # Read by the registry: the types of the settings.
     path: str
     normalise: bool
+    weights: dict[str, float] | None
     dtype: Literal["float32", "bfloat16", "auto"]
     tokens_per_batch: int
 
@@ -49,6 +56,7 @@ class RewardModel:
         *,
         path: str,
         normalise: bool = True,
+        weights: dict[str, float] | None = None,
         dtype: Literal["float32", "bfloat16", "auto"] = "float32",
         tokens_per_batch: int = 8192,
     ) -> None:
@@ -60,9 +68,16 @@ class RewardModel:
         metadata = read_metadata(folder)
         reading = _reading(metadata, folder / METADATA)
         mean, std = _normalisation(metadata, folder / METADATA) if normalise else (0.0, 1.0)
-        model = load_reward_model(path, dtype=dtype)
+        model = load_reward_model(path, dtype=dtype, several=True)
+        aspects = aspects_of(model, metadata, folder / METADATA)
+        if weights is not None and not aspects:
+            raise RecipeError(
+                "this reward model has a single head, so there are no aspects to weigh",
+                where=f"reward `model`, setting `weights`, for {path}",
+                remedy="Leave `weights` out; how much a reward counts among others is its `weight`.",
+            )
         model.to(best_device())  # type: ignore[arg-type]
-        self._set(model, load_tokenizer(path), mean, std, tokens_per_batch, reading)
+        self._set(model, load_tokenizer(path), mean, std, tokens_per_batch, reading, aspects, weights, normalise)
 
     @classmethod
     def of(
@@ -74,10 +89,13 @@ class RewardModel:
         std: float = 1.0,
         tokens_per_batch: int = 8192,
         reading: Literal["last", "mean", "sum"] = "last",
+        aspects: Mapping[str, Aspect] | None = None,
+        weights: Mapping[str, float] | None = None,
+        normalise: bool = True,
     ) -> RewardModel:
-        """A reward model that is in memory."""
+        """A reward model that is in memory; `aspects` names its heads in order, where it has several."""
         made = cls.__new__(cls)
-        made._set(model, tokenizer, mean, std, tokens_per_batch, reading)
+        made._set(model, tokenizer, mean, std, tokens_per_batch, reading, aspects or {}, weights, normalise)
         return made
 
     def _set(
@@ -88,12 +106,16 @@ class RewardModel:
         std: float,
         tokens_per_batch: int,
         reading: Literal["last", "mean", "sum"],
+        aspects: Mapping[str, Aspect],
+        weights: Mapping[str, float] | None,
+        normalise: bool,
     ) -> None:
         from truing.chat import Chat
         from truing.models.policy import Policy
 
         self.model, self.tokenizer = model, tokenizer
         self.mean, self.std, self.tokens_per_batch, self.reading = mean, std, tokens_per_batch, reading
+        self.aspects, self._weights, self._normalise = dict(aspects), weights_of(aspects, weights), normalise
         self._policy, self._chat = Policy(model), Chat(tokenizer)
 
     def __call__(
@@ -125,6 +147,15 @@ class RewardModel:
         self, groups: Sequence[Group], finished: Sequence[Sequence[bool]] | None = None
     ) -> list[list[float]]:
         """A list per group, a reward per response."""
+        return self._score(self.trees(groups, finished))
+
+    @property
+    def policy(self) -> Policy:
+        """Who runs the model."""
+        return self._policy
+
+    def trees(self, groups: Sequence[Group], finished: Sequence[Sequence[bool]] | None = None) -> list[Tree]:
+        """Groups in this model's tokens, as it reads them; a response that is not `finished` without an end of turn."""
         trees = []
         for number, group in enumerate(groups):
             tree = self._chat.group(group)
@@ -133,7 +164,7 @@ class RewardModel:
                 if not ended:
                     reopen(branch, self._chat.end_ids)
             trees.append(tree)
-        return self._score(trees)
+        return trees
 
     def score_tokens(self, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> list[float]:
         """One reward per response. The tokens have to be this model's own: those of another tokenizer mean nothing."""
@@ -179,18 +210,61 @@ class RewardModel:
             std=std,
             tokens_per_batch=self.tokens_per_batch,
             reading=self.reading,
+            aspects=self.aspects,
+            weights=self._weights if self.aspects else None,
+            normalise=self._normalise,
         )
 
     def save(self, folder: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
         """A standard folder, the normalisation in its `truing.json`."""
         from truing.models.saving import save_model
 
-        about = {**(metadata or {}), "reward": {"reading": self.reading, "mean": self.mean, "std": self.std}}
-        save_model(self.model, self.tokenizer, folder, metadata=about)
+        about: dict[str, Any] = {"reading": self.reading, "mean": self.mean, "std": self.std}
+        if self.aspects:
+            known = {name: asdict(aspect) for name, aspect in self.aspects.items()}
+            about = {"reading": "aspects", "mean": self.mean, "std": self.std, "aspects": known}
+        save_model(self.model, self.tokenizer, folder, metadata={**(metadata or {}), "reward": about})
+
+    def ratings(self, groups: Sequence[Group]) -> list[list[dict[str, float]]]:
+        """For each response of each group what the head of every aspect says, in points of the data it learnt from.
+
+        Where the folder does not say what those are, as the heads say it.
+        """
+        heads = self.aspects.items()
+        return [
+            [
+                {name: value * head.score_std + head.score_mean for value, (name, head) in zip(row, heads, strict=True)}
+                for row in rows
+            ]
+            for rows in self._heads(self.trees(groups, None))
+        ]
+
+    def _heads(self, trees: Sequence[Tree]) -> list[list[list[float]]]:
+        """What each head says, by tree, branch, aspect."""
+        assert self.aspects, "a model with a head for each aspect"
+        check_tokens(self.model, trees)
+        parts = [(i, part) for i, tree in enumerate(trees) for part in split_tree(tree, self.tokens_per_batch)]
+        out: list[list[list[float]]] = [[] for _ in trees]
+        scored = self._policy.score_aspects([part for _, part in parts], self.tokens_per_batch)
+        for (i, _), rows in zip(parts, scored, strict=True):
+            out[i] += rows
+        return out
+
+    def _weighed(self, said: Sequence[float]) -> float:
+        """One number from what the heads say of a response."""
+        scales = self.aspects.values() if self._normalise else [Aspect()] * len(self.aspects)
+        total = math.fsum(
+            weight * (value - scale.mean) / scale.std
+            for value, scale, weight in zip(said, scales, self._weights.values(), strict=True)
+        )
+        return total / math.fsum(map(abs, self._weights.values()))
 
     def _score(self, trees: Sequence[Tree]) -> list[list[float]]:
+        if self.aspects:
+            rows = [[self._weighed(said) for said in row] for row in self._heads(trees)]
+            return [[(value - self.mean) / self.std for value in row] for row in rows]
         check_tokens(self.model, trees)
-        parts = [(i, part) for i, tree in enumerate(trees) for part in _split(tree, self.tokens_per_batch)]
+        parts = [(i, part) for i, tree in enumerate(trees) for part in split_tree(tree, self.tokens_per_batch)]
         out: list[list[float]] = [[] for _ in trees]
         scored = self._policy.score([part for _, part in parts], self.tokens_per_batch, self.reading)
         for (i, _), values in zip(parts, scored, strict=True):
@@ -216,7 +290,7 @@ def check_tokens(model: Any, trees: Sequence[Tree]) -> None:
         )
 
 
-def _split(tree: Tree, limit: int) -> list[Tree]:
+def split_tree(tree: Tree, limit: int) -> list[Tree]:
     """A tree within the budget as far as that goes: unlike in training, its branches may part."""
     from truing.tree import Tree
 
@@ -260,7 +334,17 @@ def _reading(metadata: Mapping[str, Any], place: Path) -> Literal["last", "mean"
             where=str(place),
             remedy="Use the reward `process`: {process: {path: ...}}.",
         )
-    raise ModelError(f"`reward.reading` is {reading!r:.40}", where=str(place), remedy="last, mean, sum or steps.")
+    if reading == "aspects":  # each at the last token
+        return "last"
+    if reading == "pair":
+        raise ModelError(
+            "it compares two responses, and has no score for one alone",
+            where=str(place),
+            remedy="Use the reward `pair_preference`: {pair_preference: {path: ...}}.",
+        )
+    raise ModelError(
+        f"`reward.reading` is {reading!r:.40}", where=str(place), remedy="last, mean, sum, steps, pair or aspects."
+    )
 
 
 def _normalisation(metadata: Mapping[str, Any], place: Path) -> tuple[float, float]:

@@ -79,6 +79,11 @@ class LocalRollouts:
             engine, max_rows = self._start(core, prompts[0], longest, sampling.max_new_tokens, wanted)
             return _Run(self, engine, max_rows, prompts, num_samples, sampling, seeds).finish()
 
+    @staticmethod
+    def core(model: Any) -> Any:
+        """The causal LM inside wrappers."""
+        return _core(model)
+
     def _check(self, core: Any, prompts: Sequence[list[int]], num_samples: int, sampling: Sampling) -> None:
         if num_samples < 0:
             raise RecipeError(f"num_samples = {num_samples}", where="rollouts", remedy="It must be at least 1.")

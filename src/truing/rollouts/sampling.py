@@ -75,12 +75,14 @@ class Sample:
     token's real chance was higher: the kept ones were scaled up to sum to 1).
 
     `finished`: it ended by itself, with an end token or a stop string (both kept in `tokens`), not at
-    `max_new_tokens`.
+    `max_new_tokens`. `rival`: somebody else than the policy sampled it (`rollouts.rivals`), and the log-probabilities
+    are under that one.
     """
 
     tokens: list[int]
     logprobs: list[float]
     finished: bool
+    rival: bool = False
 
 
 def sample_seeds(prompts: Sequence[Sequence[int]], num_samples: int, seed: int) -> list[list[int]]:

@@ -81,7 +81,7 @@ def three(of: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.lists(of, min_size=3, max_size=3)
 
 
-MARKS = st.lists(three(st.sampled_from([1, 0, -1, None])), min_size=3, max_size=3)
+MARKS = st.lists(three(st.sampled_from([1, 0, -1, None, -0.75, 2 * (5 / 6) - 1])), min_size=3, max_size=3)
 RANKS = three(st.none() | st.integers(1, 3))
 THUMBS = three(st.none() | st.booleans())
 ASPECTS = st.dictionaries(st.sampled_from(["overall", "helpful", "brief"]), three(st.none() | NUMBERS), min_size=1)

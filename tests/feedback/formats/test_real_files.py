@@ -159,6 +159,15 @@ def test_bigbench_mistake_has_86_of_500_without_a_mistake(real_data: Path, tmp_p
     assert [g.said(StepLabels)[0].values[0] for g in feedback.read(tmp_path / "s.jsonl")] == marks
 
 
+def test_bigbench_mistake_counts_from_0_by_a_sum_done_by_hand(real_data: Path) -> None:
+    groups = feedback.read_all(real_data / "process_labels" / "bigbench_mistake.jsonl.gz")
+    (group,) = (g for g in groups if g.prompt.text.startswith("(((-3 + -2 + 4 + 9) + (6 + -6 * 5 - -4))"))
+    # Its mistake_index is 1: the second step has -3 - 2 + 4 + 9 = 12, and it is 8. The first only gives names.
+    assert group.said(StepLabels)[0].values[0] == (1, -1, None, None, None, None)
+    assert group.responses[0].steps[0].startswith('This equation can be written as "(A + B) + (C * D)"')
+    assert group.responses[0].steps[1].endswith("= (-1 + 13) = 12.")
+
+
 def test_mr_gsm8k_has_only_wrong_solutions_and_counts_from_1(real_data: Path) -> None:
     path = real_data / "process_labels" / "mr_gsm8k_incorrect.jsonl.gz"
     assert feedback.sniff(path).name == "mr_gsm8k"

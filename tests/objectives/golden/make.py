@@ -42,15 +42,15 @@ class Model(torch.nn.Module):
 
     is_gradient_checkpointing = False
 
-    def __init__(self, logprobs: Tensor, mask: Tensor) -> None:
+    def __init__(self, logprobs: Tensor, mask: Tensor, collisions: Tensor | None = None) -> None:
         super().__init__()
-        self.logprobs, self.mask = logprobs, mask
+        self.logprobs, self.mask, self.collisions = logprobs, mask, collisions
 
     def forward(self, **_: Any) -> SimpleNamespace:
         zeros = torch.zeros_like(self.logprobs)
         return SimpleNamespace(
             log_probs=self.logprobs * self.mask,
-            log_sum_sq_probs=zeros,  # WPO without alignment of the weights
+            log_sum_sq_probs=zeros if self.collisions is None else self.collisions,  # zeros: WPO without alignment
             entropy=zeros,
             mean_logits=zeros,
             is_top1=zeros.bool(),
@@ -65,12 +65,19 @@ def batch(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return logprobs, reference.clamp(max=-0.001), mask
 
 
-def dpo(logprobs: Tensor, reference: Tensor, mask: Tensor, loss_type: str, **settings: Any) -> Tensor:
+def dpo(
+    logprobs: Tensor,
+    reference: Tensor,
+    mask: Tensor,
+    loss_type: str,
+    collisions: Tensor | None = None,
+    **settings: Any,
+) -> Tensor:
     """The loss of TRL's DPOTrainer."""
     trainer: Any = object.__new__(DPOTrainer)
     fields = {
         "accelerator": Accelerator(),
-        "model": Model(logprobs, mask),
+        "model": Model(logprobs, mask, collisions),
         "ref_model": Model(reference, mask),
         "args": SimpleNamespace(gradient_checkpointing_kwargs=None, discopop_tau=settings.pop("discopop_tau", 0.05)),
         "aux_loss_enabled": False,
@@ -139,7 +146,8 @@ CASES: list[tuple[str, dict[str, Any], float, float, Any, dict[str, Any]]] = [
     ("discopop", {}, 1, 1, dpo, {"loss_type": "discopop", "beta": 0.05}),
     ("discopop", {"beta": 0.2, "tau": 0.5}, 1, 1, dpo, {"loss_type": "discopop", "beta": 0.2, "discopop_tau": 0.5}),
     ("ld_dpo", {"beta": 0.2, "alpha": 0.3}, 1, 1, dpo, {"loss_type": "sigmoid", "beta": 0.2, "ld_alpha": 0.3}),
-    ("wpo", {"beta": 0.2}, 1, 1, dpo, {"loss_type": "sigmoid", "beta": 0.2, "use_weighting": True}),
+    ("wpo", {"beta": 0.2, "alignment": "none"}, 1, 1, dpo,
+     {"loss_type": "sigmoid", "beta": 0.2, "use_weighting": True}),
     ("f_dpo", {"divergence": "reverse_kl", "beta": 0.2}, 1, 1, dpo, {"loss_type": "sigmoid", "beta": 0.2}),
     ("f_dpo", {"divergence": "forward_kl", "beta": 0.2}, 1, 1, dpo,
      {"loss_type": "sigmoid", "beta": 0.2, "f_divergence_type": "forward_kl"}),
@@ -163,6 +171,13 @@ CASES: list[tuple[str, dict[str, Any], float, float, Any, dict[str, Any]]] = [
     ("sft", {}, 1, 1, dpo, {"loss_type": "sft"}),
     # A pair is a thumb up and a thumb down: TRL adds the two, the mean is over both.
     ("bco", {"beta": 0.3}, 1, 2, dpo, {"loss_type": "bco_pair", "beta": 0.3}),
+    ("aot", {"beta": 0.3}, 1, 1, dpo, {"loss_type": "aot", "beta": 0.3}),
+    ("aot", {"beta": 0.2, "label_smoothing": 0.1}, 1, 1, dpo,
+     {"loss_type": "aot", "beta": 0.2, "label_smoothing": 0.1}),
+    ("aot_unpaired", {"beta": 0.3}, 1, 1, dpo, {"loss_type": "aot_unpaired", "beta": 0.3}),
+    ("aot_unpaired", {"beta": 0.2, "label_smoothing": 0.1}, 1, 1, dpo,
+     {"loss_type": "aot_unpaired", "beta": 0.2, "label_smoothing": 0.1}),
+    ("wpo", {"beta": 0.2}, 1, 1, dpo, {"loss_type": "sigmoid", "beta": 0.2, "use_weighting": True}),
 ]  # fmt: skip
 
 
@@ -171,7 +186,10 @@ def main() -> None:
     for seed, (objective, settings, strength, scale, function, theirs) in enumerate(CASES):
         logprobs, reference, mask = batch(seed)
         logprobs.requires_grad_()
-        loss = function(logprobs, reference, mask, **theirs)
+        more: dict[str, Tensor] = {}
+        if objective == "wpo" and "alignment" not in settings:
+            more["collisions"] = -2 * torch.rand(logprobs.shape, generator=torch.Generator().manual_seed(seed))
+        loss = function(logprobs, reference, mask, **theirs, **more)
         (gradient,) = torch.autograd.grad(loss, logprobs)
         case = {
             "objective": objective,
@@ -182,6 +200,7 @@ def main() -> None:
             "lengths": LENGTHS,
             "logprobs": logprobs.tolist(),
             "ref_logprobs": reference.tolist(),
+            **{name: values.tolist() for name, values in more.items()},
             "loss": loss.item(),
             "gradient": gradient.tolist(),
         }

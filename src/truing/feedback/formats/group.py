@@ -107,11 +107,16 @@ def _labels(said: Row, where: str) -> Labels:
 def _step_labels(said: Row, where: str) -> StepLabels:
     values = _values(said, "values", where)
     whole = all(
-        isinstance(row, list) and all(v is None or (isinstance(v, int) and not isinstance(v, bool)) for v in row)
+        isinstance(row, list)
+        and all(v is None or (isinstance(v, (int, float)) and not isinstance(v, bool)) for v in row)
         for row in values
     )
     if not whole:
-        raise DataError(f"`values` of step labels is {shown(values)}", where=where, remedy="Lists of 1, 0, -1 or null.")
+        raise DataError(
+            f"`values` of step labels is {shown(values)}",
+            where=where,
+            remedy="Lists of 1, 0, -1 or null; for a probability p that a step is right, 2p - 1.",
+        )
     return StepLabels(tuple(map(tuple, values)), annotator(said, where))
 
 
