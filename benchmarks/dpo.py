@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
 def write_rows(pairs: Sequence[Pair], folder: Path) -> dict[str, Path]:
     """`plain.jsonl` has the rows in the order in which they are to be trained on; Truing's file is laid so that its
     shuffle gives the same order."""
-    from truing.experience import shuffled
+    from truing.experience.offline import shuffled
 
     rows = [json.dumps(as_row(pair)) + "\n" for pair in pairs]
     shuffle = [""] * len(rows)

@@ -21,7 +21,7 @@ from truing import recipe, registry
 from truing.bind import bind
 from truing.cli import app
 from truing.errors import DataError
-from truing.experience import FEEDBACK
+from truing.experience.offline import FEEDBACK
 from truing.feedback.convert import KINDS, Options
 from truing.group import Critique, Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.streams import STREAMS

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from truing import checkpoint
-from truing.aspects import described, errors
 from truing.errors import NotFiniteError, RecipeError
-from truing.experience import Experience, Offline
+from truing.experience.aspects import described, errors
+from truing.experience.offline import Experience, Offline
+from truing.experience.online import Online
 from truing.models.saving import save_model
 from truing.monitor import Finding, active
 from truing.monitor.guard import Guard, Rollbacks, stopped
-from truing.online import Online
 from truing.recipe import Recipe, dump, load
 from truing.record import Recorder, json_safe, replace_text
 from truing.update import Updater
@@ -147,7 +147,7 @@ def train(
 def _in_rounds(
     recipe: Recipe, out: Path, began: float, watch: Callable[[Step], None], hear: Callable[[str], None]
 ) -> Result:
-    from truing.rounds import rounds  # which calls `train` for each round
+    from truing.rounds.run import rounds  # which calls `train` for each round
 
     steps, metrics, notes = rounds(recipe, out, watch=watch, hear=hear)
     result = Result(out, steps, time.perf_counter() - began, metrics, notes)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from truing import feedback, registry
-from truing.aspects import Scale, measure, standardise
 from truing.bind import Bound, bind
 from truing.chat import Chat, Truncation
-from truing.co_reward import CoReward, known_comparisons, trainable
 from truing.errors import DataError, RecipeError
-from truing.experience import Experience, Offline, trees
+from truing.experience.aspects import Scale, measure, standardise
+from truing.experience.co_reward import CoReward, known_comparisons, trainable
+from truing.experience.offline import Experience, Offline, trees
+from truing.experience.online import Online, Rollouts
 from truing.feedback.files import refuse
 from truing.group import Group
 from truing.models import adapters, heads
@@ -25,7 +26,6 @@ from truing.models.loading import best_device, load_causal_lm, load_tokenizer
 from truing.models.policy import Policy, Reading
 from truing.models.values import ValueModel, load_value_model
 from truing.monitor import active
-from truing.online import Online, Rollouts
 from truing.recipe import Recipe, RivalSettings
 from truing.rewards.score import Function, check_columns
 from truing.tree import Tree

@@ -14,11 +14,11 @@ import torch
 from truing.bind import bind
 from truing.errors import ModelError, RecipeError
 from truing.evaluate.reward_model import evaluate_reward
+from truing.experience.pairwise import ANOTHER
 from truing.group import Prompt, Response
 from truing.models.heads import reward_model_from
 from truing.models.loading import load_causal_lm, load_tokenizer
 from truing.models.saving import save_model
-from truing.pairwise import ANOTHER
 from truing.recipe import Named
 from truing.registry import reward
 from truing.rewards.model import RewardModel

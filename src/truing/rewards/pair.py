@@ -151,7 +151,7 @@ class PairPreference:
         finished: Sequence[bool],
     ) -> list[float]:
         """(s(A, B) − s(B, A)) / 2 for each pair of rows (A, B), which share their prompt: it is run once for all."""
-        from truing.pairwise import in_order
+        from truing.experience.pairwise import in_order
         from truing.tree import Tree
 
         trees: dict[Prompt, Tree] = {}
@@ -166,7 +166,7 @@ class PairPreference:
         return [(next(scores[prompts[i]]) - next(scores[prompts[i]])) / 2 for i, _ in pairs]
 
     def _branch(self, prompt: Prompt, response: Response, finished: bool) -> tuple[list[int], Branch]:
-        from truing.pairwise import told
+        from truing.experience.pairwise import told
 
         tree = self._chat.group(Group(prompt, (told(response),)))
         assert tree is not None, "no truncation was asked for"

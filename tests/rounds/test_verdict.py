@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from truing.rounds.verdict import Evaluation, decide
 from truing.settings import RoundsSettings
-from truing.verdict import Evaluation, decide
 
 
 def _of(number: int, rewards: list[float | None], kl: float = 0.0) -> Evaluation:

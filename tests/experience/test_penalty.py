@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from truing.advantages._tokens import to_go
+from truing.experience.penalty import adapted, penalised
 from truing.objectives.kl import kl
 from truing.objectives.reinforce import reinforce
-from truing.penalty import adapted, penalised
 
 Estimator = Literal["k1", "k2", "k3"]
 ESTIMATORS: tuple[Estimator, ...] = ("k1", "k2", "k3")
@@ -117,7 +117,7 @@ def test_half_the_square_of_the_whole_responses_log_ratio_has_the_gradient_of_th
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_the_page_shows_the_numbers_of_the_enumeration(estimator: Estimator) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "kl.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "kl.md").read_text(encoding="utf-8")
     row = re.search(rf"^\| `{estimator}` \| ([\d.]+) \| ([\d.]+) % \| ([\d.]+) % \|$", page, re.M)
     assert row is not None
     value, reward, loss = map(float, row.groups())

@@ -19,19 +19,19 @@ from torch import Tensor
 from truing.batch import Batch, data_streams
 from truing.bind import Bound
 from truing.chat import Chat
-from truing.co_reward import CoReward
 from truing.errors import DataError
 from truing.evaluate.reasoning import Solved, reasoning
-from truing.experience import shuffled
+from truing.experience.co_reward import CoReward
+from truing.experience.offline import shuffled
+from truing.experience.penalty import adapted, penalised
+from truing.experience.rivals import faced, own
+from truing.experience.signs import length_correlation, mean_repetition, same_rewards
+from truing.experience.verdicts import verdicts
 from truing.group import Group
-from truing.penalty import adapted, penalised
 from truing.recipe import CombinationSettings, RewardKL, RolloutSettings, labels_of
 from truing.rewards.score import Function, Scored, score
-from truing.rewards.verdicts import verdicts
 from truing.rewards.vote import Vote, voter
-from truing.rivals import faced, own
 from truing.rollouts.sampling import Sample, Sampling
-from truing.signs import length_correlation, mean_repetition, same_rewards
 from truing.tree import Branch, Tree, pack
 
 __all__ = ["Assess", "Online", "OnlineState", "Rollouts"]

@@ -8,7 +8,7 @@ import pytest
 from truing.batch import data_streams
 from truing.chat import Chat
 from truing.errors import DataError
-from truing.experience import Offline, shuffled, trees
+from truing.experience.offline import Offline, shuffled, trees
 from truing.group import Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.models.loading import load_tokenizer
 from truing.tree import Branch, Tree, pack

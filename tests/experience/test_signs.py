@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from truing.signs import length_correlation, mean_repetition, same_rewards
+from truing.experience.signs import length_correlation, mean_repetition, same_rewards
 
 NAN = math.nan
 

@@ -19,7 +19,7 @@ from truing.explain import explain
 from truing.group import Ranking, Scores
 from truing.record import read_record
 from truing.registry import use_file
-from truing.rounds import check, of_round
+from truing.rounds.run import check, of_round
 from truing.train import train
 
 CODE = """

@@ -11,14 +11,14 @@ from truing import recipe
 from truing.bind import bind
 from truing.chat import Chat
 from truing.errors import RecipeError, TrainingError
+from truing.experience.online import Online
+from truing.experience.rivals import faced, own, preference
 from truing.group import Group, Prompt
 from truing.models.loading import load_tokenizer
-from truing.online import Online
 from truing.recipe import Named, RivalSettings, RolloutSettings
 from truing.record import read_record
 from truing.registry import advantage, reward
 from truing.rewards.score import Scored
-from truing.rivals import faced, own, preference
 from truing.rollouts.sampling import Sample, Sampling
 from truing.train import train
 from truing.wire import check, wire

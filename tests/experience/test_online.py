@@ -10,9 +10,9 @@ import pytest
 from truing.bind import bind
 from truing.chat import Chat
 from truing.errors import DataError, TrainingError
+from truing.experience.online import Online
 from truing.group import Group, Prompt
 from truing.models.loading import load_tokenizer
-from truing.online import Online
 from truing.recipe import CombinationSettings, Named, RewardKL, RolloutSettings
 from truing.registry import advantage
 from truing.rollouts.sampling import Sample, Sampling

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from truing import recipe
-from truing.co_reward import Comparison, CoReward, comparisons, correlation, known_comparisons, trainable
 from truing.errors import RecipeError
+from truing.experience.co_reward import Comparison, CoReward, comparisons, correlation, known_comparisons, trainable
 from truing.group import Group, Prompt, Ranking, Response
 from truing.models.heads import load_reward_model, reward_model_from
 from truing.models.loading import load_causal_lm, load_tokenizer

@@ -1,6 +1,6 @@
 import pytest
 
-from truing.rewards.verdicts import verdicts
+from truing.experience.verdicts import verdicts
 
 NAN = float("nan")
 PAIRS = ("chosen", "rejected", "strength", "margin")

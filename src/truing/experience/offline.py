@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from truing.aspects import of_responses
 from truing.batch import Batch
 from truing.chat import Chat
-from truing.demonstrations import corrected, corrections, faulty
 from truing.errors import DataError
+from truing.experience.aspects import of_responses
+from truing.experience.demonstrations import corrected, corrections, faulty
+from truing.experience.pairwise import pair_trees
 from truing.feedback.convert import KINDS, Kind, Options, revisions
 from truing.group import Critique, Group, Labels, Ranking, Scores, StepLabels
-from truing.pairwise import pair_trees
 from truing.tree import Tree
 
 __all__ = ["FEEDBACK", "Experience", "Offline", "shuffled", "trees"]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from truing.chat import Chat, Truncation
-from truing.experience import trees
+from truing.experience.offline import trees
+from truing.experience.pairwise import ANOTHER, USER, in_order, told
 from truing.group import Group, Message, Prompt, Ranking, Response
 from truing.models.loading import load_tokenizer
-from truing.pairwise import ANOTHER, USER, in_order, told
 
 PROMPT = Prompt.of("the cat")
 ABC = tuple(Response.of(text) for text in ("it sat", "it ran", "it flew over"))

@@ -36,7 +36,7 @@ from truing import feedback, registry
 from truing import recipe as recipes
 from truing.bind import Bound, bind
 from truing.errors import DataError, RecipeError
-from truing.experience import FEEDBACK, shuffled
+from truing.experience.offline import FEEDBACK, shuffled
 from truing.feedback import formats
 from truing.group import Group, Labels, Ranking, Scores
 from truing.models.loading import load_causal_lm, load_tokenizer
@@ -45,10 +45,10 @@ from truing.recipe import Recipe
 from truing.record import RECORD, json_safe, replace_text
 from truing.rewards.score import check_columns
 from truing.rollouts.sampling import Sampling
+from truing.rounds.selection import selected
+from truing.rounds.verdict import Evaluation, Verdict, decide
 from truing.sampler import Answered, Sampler, logprobs
-from truing.selection import selected
 from truing.settings import RolloutSettings, RoundsSettings
-from truing.verdict import Evaluation, Verdict, decide
 from truing.wire import check as check_run
 from truing.wire import read_groups
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from truing.group import Group, Labels, Prompt, Ranking, Response, Scores
-from truing.selection import selected
+from truing.rounds.selection import selected
 from truing.settings import RoundsSettings
 
 TEXTS = ("a", "b", "c", "d")

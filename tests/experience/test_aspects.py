@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from truing.aspects import Scale, described, errors, measure, of_responses, standardise
 from truing.batch import data_streams
 from truing.chat import Chat
-from truing.experience import trees
+from truing.experience.aspects import Scale, described, errors, measure, of_responses, standardise
+from truing.experience.offline import trees
 from truing.group import Group, Prompt, Response, Scores
 from truing.models.loading import load_tokenizer
 from truing.tree import Branch, Tree, pack

@@ -7,8 +7,8 @@ import pytest
 
 from truing.batch import data_streams
 from truing.chat import Chat
-from truing.demonstrations import corrected, corrections, faulty
-from truing.experience import trees
+from truing.experience.demonstrations import corrected, corrections, faulty
+from truing.experience.offline import trees
 from truing.group import Critique, Feedback, Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.models.loading import load_tokenizer
 from truing.tree import Tree, pack
