@@ -64,6 +64,7 @@ CASES: Mapping[str, tuple[Lines, Lines]] = {
         columns(loss=[3, 2, 1, 0.5], eval__loss=[2.0, 1.0, 1.09, 1.2]),
     ),
     "same_rewards": ([same(1.0, 0, 0, 1, 1)] * 3, [same(0.8, 0, 1, 0.4, 0.4)] * 3),
+    "silent_reward": (columns(rewards__never_earned=[1] * 5), columns(rewards__never_earned=[1, 1, 1, 0, 1, 1, 1, 1])),
     "reward_hacking": (judged([1.0, 2.0, 1.1], [0.0, 1.0, 2.0], 0.2), judged([1.0, 2.0, 1.2], [0.0, 1.0, 2.0], 0.2)),
     "reward_is_length": (
         columns(rewards__length_correlation=[0.8] * 10, completions__mean_length=[10.0] * 5 + [14.0] * 5),

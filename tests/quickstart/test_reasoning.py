@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from truing import lab, recipe
 from truing.errors import RecipeError
-from truing.quickstart.reasoning import Settings, reasoning
+from truing.quickstart.reasoning import FORMAT, RL, Settings, reasoning
 from truing.record import read_record
+from truing.train import train
 
 TINY = Settings(solutions=32, problems=20, steps=1, test_problems=6)
+
+
+def _findings(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "findings.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +57,34 @@ def test_what_is_done_is_not_done_again_and_another_run_is_refused(done: Path) -
 
 
 @pytest.mark.slow
-def test_from_solutions_without_thoughts_nothing_is_learnt(tmp_path: Path) -> None:
+def test_from_solutions_without_thoughts_nothing_is_learnt_and_the_monitor_says_why(tmp_path: Path) -> None:
     """No sample is worked out, so that no reward can make it likelier; right guesses are as rare as before."""
     none = Settings(solutions=400, direct=1.0, chain=0.0, sloppy=0.0, steps=14, test_problems=40)
     reasoning(tmp_path / "run", none)
     record = read_record(tmp_path / "run" / "reasoning")
     assert all(line["rewards/regex/mean"] == 0 for line in record[1:])
     assert all(line["eval/accuracy"] < 0.3 for line in record if "eval/accuracy" in line)
-    # Guesses are right now and then: about half of the groups are wrong throughout, not all.
-    assert sum(line["frac_reward_zero_std"] for line in record[1:]) / 14 > 0.3
+    found = {f["condition"]: f for f in _findings(tmp_path / "run" / "reasoning")}
+    assert "gave 0 to every response" in found["silent_reward"]["found"]
+    assert "SFT on answers that earn it (worked solutions" in found["silent_reward"]["advice"]
+
+
+@pytest.mark.slow
+def test_where_only_worked_answers_count_every_group_is_the_same_and_the_monitor_says_why(tmp_path: Path) -> None:
+    none = Settings(solutions=400, direct=1.0, chain=0.0, sloppy=0.0, steps=4, test_problems=6)
+    reasoning(tmp_path / "run", none)
+    lab.write_problems(tmp_path / "problems.jsonl", "train", 200, 0)
+    only = RL | {
+        "rewards": [{"regex": {"pattern": FORMAT, "whole": True}}],
+        "model.path": str(tmp_path / "run" / "sft" / "model"),
+        "data.train": str(tmp_path / "problems.jsonl"),
+        "update.steps": 4,
+    }
+    train(recipe.load("reasoning", only), tmp_path / "only")
+    assert all(line["frac_reward_zero_std"] == 1 for line in read_record(tmp_path / "only")[1:])
+    found = {f["condition"]: f for f in _findings(tmp_path / "only")}
+    assert "all are wrong, with 0" in found["same_rewards"]["found"]
+    assert "chains of thought" in found["same_rewards"]["advice"]
 
 
 @pytest.mark.slow

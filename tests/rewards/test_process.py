@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from truing.bind import bind
-from truing.errors import ModelError
+from truing.errors import DataError, ModelError
 from truing.group import Prompt, Response
 from truing.models.heads import reward_model_from
 from truing.models.loading import load_causal_lm, load_tokenizer
@@ -19,7 +19,7 @@ from truing.models.saving import save_model
 from truing.recipe import Named
 from truing.registry import reward
 from truing.rewards.model import RewardModel
-from truing.rewards.process import ProcessReward, steps_of, summary
+from truing.rewards.process import ProcessReward, credits_of, steps_of, summary, token_ends
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,37 @@ def test_a_folder_says_what_it_scores_and_the_wrong_reward_is_refused(parts: tup
     (tmp_path / "whole" / "truing.json").write_text(json.dumps({"reward": {"reading": "median"}}))
     with pytest.raises(ModelError, match="`reward.reading` is 'median'"):
         RewardModel(path=str(tmp_path / "whole"))
+
+
+# ---- dense ----
+
+
+def test_credits_are_what_each_step_has_changed_and_add_up_to_the_score() -> None:
+    assert credits_of([0.5, 0.8, 0.75], "product") == pytest.approx([0.5, -0.1, -0.1])
+    assert credits_of([0.5, 0.8, 0.25], "min") == [0.5, 0.0, -0.25]
+    assert credits_of([0.5, 0.8, 0.75], "last") == pytest.approx([0.5, 0.3, -0.05])
+    assert credits_of([], "product") == []
+
+
+def test_a_step_ends_with_the_token_that_completes_it() -> None:
+    words = ["12 ", "+ 30", "\n", "= 4", "2", "\n"]
+
+    def decode(ids: list[int]) -> str:
+        return "".join(words[i] for i in ids)
+
+    assert token_ends(decode, range(6), "12 + 30\n= 42\n", ("12 + 30", "= 42")) == [1, 4]
+    with pytest.raises(DataError, match="process reward model with its tokenizer"):
+        token_ends(decode, range(5), "12 + 30\n= 42\n", ("12 + 30", "= 42"))
+
+
+def test_a_dense_process_reward_hands_the_score_out_at_the_ends_of_steps(parts: tuple[Any, Any]) -> None:
+    model, tokenizer = parts
+    text = "the cat\na dog"
+    tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+    whole = ProcessReward.of(model, tokenizer)(["red moon"], [text])
+    (credit,) = ProcessReward.of(model, tokenizer, dense=True)(["red moon"], [text], completion_ids=[tokens])
+    assert isinstance(credit, list)
+    assert len(credit) == len(tokens)
+    assert sum(credit) == pytest.approx(whole[0])
+    assert sum(c != 0 for c in credit) == 2
+    assert credit[-1] != 0

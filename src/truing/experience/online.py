@@ -25,7 +25,7 @@ from truing.experience.co_reward import CoReward
 from truing.experience.offline import shuffled
 from truing.experience.penalty import adapted, penalised
 from truing.experience.rivals import faced, own
-from truing.experience.signs import length_correlation, mean_repetition, same_rewards
+from truing.experience.signs import length_correlation, mean_repetition, never_earned, same_rewards
 from truing.experience.verdicts import verdicts
 from truing.group import Group
 from truing.recipe import CombinationSettings, RewardKL, RolloutSettings, labels_of
@@ -445,7 +445,8 @@ def _signs(drawn: _Drawn) -> dict[str, float]:
     """What a reward may be learnt as instead of what was meant (docs/monitor.md)."""
     totals = drawn.scored.totals
     along = length_correlation(totals, [[len(s.tokens) for s in row] for row in drawn.samples])
-    return same_rewards(totals) | ({} if math.isnan(along) else {"rewards/length_correlation": along})
+    out = same_rewards(totals) | {"rewards/never_earned": never_earned(drawn.scored.parts)}
+    return out | ({} if math.isnan(along) else {"rewards/length_correlation": along})
 
 
 def _told(rewards: Sequence[Function]) -> dict[str, float]:

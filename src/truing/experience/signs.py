@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from truing.rewards.repetition import repeated_share
 
-__all__ = ["length_correlation", "mean_repetition", "same_rewards"]
+__all__ = ["length_correlation", "mean_repetition", "never_earned", "same_rewards"]
 
 SAME = 1e-8
 """Rewards that differ by less are the same."""
@@ -34,6 +34,15 @@ def same_rewards(rewards: Sequence[Sequence[float]]) -> dict[str, float]:
         out["frac_reward_zero_std/lowest"] = sum(r - lowest < SAME for r in same) / len(compared)
         out["frac_reward_zero_std/highest"] = sum(highest - r < SAME for r in same) / len(compared)
     return out
+
+
+def never_earned(parts: Mapping[str, Sequence[Sequence[float]]]) -> float:
+    """How many of several rewards gave 0 to every sample; NaN is left out. 0 where there is one reward alone, of which
+    `same_rewards` speaks."""
+    if len(parts) < 2:
+        return 0.0
+    known = [[r for row in rows for r in row if not math.isnan(r)] for rows in parts.values()]
+    return float(sum(bool(values) and all(abs(r) < SAME for r in values) for values in known))
 
 
 def length_correlation(rewards: Sequence[Sequence[float]], lengths: Sequence[Sequence[int]]) -> float:

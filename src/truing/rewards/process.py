@@ -7,10 +7,11 @@ rewards:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from truing.errors import ModelError
+from truing.errors import DataError, ModelError
 from truing.group import Group, Prompt, Response
 from truing.registry import reward
 from truing.rewards.model import Messages, as_prompt, check_tokens
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # torch is loaded with the first model, not with the list of 
 
     from truing.tree import Tree
 
-__all__ = ["ProcessReward", "steps_of", "summary"]
+__all__ = ["ProcessReward", "credits_of", "steps_of", "summary"]
 
 Score = Literal["product", "min", "last"]
 
@@ -47,9 +48,40 @@ def summary(probabilities: Sequence[float], score: Score) -> float:
             return probabilities[-1]
 
 
+def credits_of(probabilities: Sequence[float], score: Score) -> list[float]:
+    """What each step has changed: summary(steps up to it) − summary(steps before it), the first from 0.
+
+    They add up to the summary of all: a way of handing out the same reward earlier, so that what is best stays best
+    (potential-based shaping, Ng, Harada and Russell 1999). The bare probabilities would pay for more steps.
+    """
+    sums = [0.0, *(summary(probabilities[: i + 1], score) for i in range(len(probabilities)))]
+    return [after - before for before, after in pairwise(sums)]
+
+
+def token_ends(decode: Callable[[list[int]], str], tokens: Sequence[int], text: str, steps: Sequence[str]) -> list[int]:
+    """For each step, the index of the first token with which `text` holds all of it.
+
+    `DataError` where `decode` does not make `text` of the tokens: they are of another tokenizer.
+    """
+    held = [len(decode(list(tokens[: i + 1]))) for i in range(len(tokens))]
+    if decode(list(tokens)) != text:
+        raise DataError(
+            f"its tokenizer reads the response's tokens as {decode(list(tokens))[:40]!r}, and it says {text[:40]!r}",
+            where="reward `process`, setting `dense`",
+            remedy="Tokens are credited in the policy's own tokens: use a process reward model with its tokenizer.",
+        )
+    ends, start = [], 0
+    for step in steps:
+        start = text.index(step, start) + len(step.rstrip())
+        ends.append(next(i for i, size in enumerate(held) if size >= start))
+    return ends
+
+
 class ProcessReward:
     """Step by step, the probability that it is right by the reward model in the folder `path`; `score` makes one number
-    of them: `product`, `min` or `last`, 0 for a response without a step.
+    of them: `product`, `min` or `last`, 0 for a response without a step. `dense` hands that number out step by step,
+    at the token that ends each (`credits_of`): advantages that look at tokens (`gae`, `reinforce_pp`) then know which
+    step it was.
 
     Steps stand between `separator`s, which should be what stood between them in training. Long solutions have smaller
     products. `tokens_per_batch` bounds memory and changes no result.
@@ -59,6 +91,7 @@ class ProcessReward:
     path: str
     score: Score
     separator: str
+    dense: bool
     dtype: Literal["float32", "bfloat16", "auto"]
     tokens_per_batch: int
 
@@ -68,6 +101,7 @@ class ProcessReward:
         path: str,
         score: Score = "product",
         separator: str = "\n",
+        dense: bool = False,
         dtype: Literal["float32", "bfloat16", "auto"] = "float32",
         tokens_per_batch: int = 8192,
     ) -> None:
@@ -85,7 +119,7 @@ class ProcessReward:
             )
         model = load_reward_model(path, dtype=dtype)
         model.to(best_device())  # type: ignore[arg-type]
-        self._set(model, load_tokenizer(path), score, separator, tokens_per_batch)
+        self._set(model, load_tokenizer(path), score, separator, tokens_per_batch, dense=dense)
 
     @classmethod
     def of(
@@ -95,18 +129,22 @@ class ProcessReward:
         *,
         score: Score = "product",
         separator: str = "\n",
+        dense: bool = False,
         tokens_per_batch: int = 8192,
     ) -> ProcessReward:
         """A process reward model that is in memory."""
         made = cls.__new__(cls)
-        made._set(model, tokenizer, score, separator, tokens_per_batch)
+        made._set(model, tokenizer, score, separator, tokens_per_batch, dense=dense)
         return made
 
-    def _set(self, model: Any, tokenizer: Any, score: Score, separator: str, tokens_per_batch: int) -> None:
+    def _set(
+        self, model: Any, tokenizer: Any, score: Score, separator: str, tokens_per_batch: int, *, dense: bool
+    ) -> None:
         from truing.chat import Chat
         from truing.models.policy import Policy
 
         self.model, self.score, self.separator, self.tokens_per_batch = model, score, separator, tokens_per_batch
+        self.dense = dense
         self._policy, self._chat = Policy(model), Chat(tokenizer)
 
     def __call__(
@@ -115,13 +153,26 @@ class ProcessReward:
         completions: Sequence[str],
         *,
         messages: Sequence[Messages] | None = None,
+        completion_ids: Sequence[Sequence[int]] | None = None,
         **columns: Any,
-    ) -> list[float]:
-        """One reward per completion. `messages`, where given, are the prompts' turns."""
+    ) -> list[float] | list[list[float]]:
+        """One reward per completion, or with `dense` one for each of its `completion_ids`. `messages`, where given, are
+        the prompts' turns."""
         said = prompts if messages is None else messages
         asked = [as_prompt(p) for p in said]
         answered = [Response(Response.of(text).messages, steps_of(text, self.separator)) for text in completions]
-        return [summary(row, self.score) for row in self.probabilities(asked, answered)]
+        rows = self.probabilities(asked, answered)
+        if not self.dense:
+            return [summary(row, self.score) for row in rows]
+        assert completion_ids is not None, "samples come with their tokens"
+        given = []
+        for row, response, text, tokens in zip(rows, answered, completions, completion_ids, strict=True):
+            credit = [0.0] * len(tokens)
+            ends = token_ends(self._chat.decode, tokens, text, response.steps)
+            for end, change in zip(ends, credits_of(row, self.score), strict=True):
+                credit[end] += change
+            given.append(credit)
+        return given
 
     def probabilities(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> list[list[float]]:
         """For each response, the probability that each of its `steps` is right."""

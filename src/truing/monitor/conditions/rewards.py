@@ -77,6 +77,24 @@ def _cause(history: History, window: int) -> tuple[str, str | None]:
 
 
 @condition(
+    needs=("rewards/never_earned",),
+    advice="`rewards/NAME/mean` says which. Begin with SFT on answers that earn it (worked solutions in the very "
+    "format that it reads: `truing train sft`), give credit on the way (`format` with `partial`), or leave it out. "
+    "Read samples.jsonl: if there are answers that should earn it, the reward does not read them.",
+    source="ours. What is never sampled cannot be made likelier: a policy gradient weighs what was said.",
+)
+def silent_reward(history: History, *, window: int = 5) -> Seen | None:
+    """One of several rewards has given 0 to every response since the first step: the policy never does what it asks
+    for, and so cannot learn it."""
+    silent = history["rewards/never_earned"]
+    if len(silent) < window or min(silent.values) < 1:
+        return None
+    return Seen(
+        f"{silent.last:.0f} of the rewards gave 0 to every response of {len(silent)} steps", since=silent.steps[0]
+    )
+
+
+@condition(
     needs=("eval/judge", "eval/judge/std_error", "eval/reward"),
     action="stop",
     advice="Train for fewer update.steps, or make the reward harder to game: several reward models (`ensemble`), a "
