@@ -169,8 +169,7 @@ def frontier(routes: Mapping[str, Sequence[tuple[float, float]]]) -> Frontier | 
     ways = []
     for number, (name, points) in enumerate(finite.items()):
         places = tuple(at(p) for p in points)
-        # Steps of the golden angle: however many methods there are, neighbours differ.
-        ways.append(Route(name, _path(places), places, round(215 + number * 137.508) % 360))
+        ways.append(Route(name, _path(places), places, round(215 + 360 * number / len(finite)) % 360))
     across = tuple(Mark(at((x, low))[0], x) for x in ticks(0.0, right))
     return Frontier(tuple(ways), across, tuple(Mark(at((0.0, y))[1], y) for y in ticks(low, high)))
 
