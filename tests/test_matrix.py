@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from truing import recipe
+from truing.checks import check
 from truing.errors import DataError, TruingError
 from truing.feedback.convert import KINDS, Options, convert
 from truing.update import Updater
-from truing.wire import Run, check, wire
+from truing.wire import Run, wire
 
 NUMBER = 8
 ANSWERS = ("a red cat", "the old dog ran", "it was bad")

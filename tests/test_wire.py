@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from truing import recipe
+from truing.checks import check
 from truing.errors import DataError, RecipeError
-from truing.wire import check, wire
+from truing.wire import wire
 
 
 def _load(tmp_path: Path, text: str, **overrides: object) -> recipe.Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from truing import registry
-from truing.bind import bind
+from truing.bind import Bound, bind
 from truing.recipe import Recipe, RolloutSettings, RoundsSettings
 from truing.streams import STREAMS
 
@@ -22,22 +22,7 @@ def explain(recipe: Recipe) -> str:
     if recipe.rounds and recipe.rollouts:
         lines += _rounds(recipe, recipe.rounds, recipe.rollouts)
     elif recipe.rollouts:
-        r = recipe.rollouts
-        names = ", ".join(n.name for n in recipe.rewards) or "(none named yet: --reward)"
-        lines.append(f"experience   {r.prompts_per_step} prompts x {r.group_size} samples of the policy a step")
-        if v := r.rivals:
-            ends = {0.0: "the policy", 1.0: "the reference"}
-            who = ends.get(v.mixture, f"policy and reference ({v.mixture:g}) mixed")
-            how = "trained on too" if v.trained else "compared with only"
-            lines.append(f"rivals       {v.samples} answer(s) of {who} to each prompt, {how} (compare: {v.compare})")
-        how = f" ({recipe.combination.by})" if recipe.combination.by != "weighted" else ""
-        lines.append(f"rewards      {names}{how}")
-        if taught := recipe.reward_updates:
-            asked = ", ".join(n.name for n in taught.ask) or "(none named yet)"
-            every, number = taught.every, taught.comparisons
-            lines.append(f"they learn   every {every} steps, from {number} comparisons by {asked}")
-        if advantage:
-            lines.append(f"advantage    {advantage.name}{_settings(advantage.settings)}: {advantage.entry.summary}")
+        lines += _online(recipe, recipe.rollouts, advantage)
     else:
         u = recipe.update
         lines.append(f"experience   groups from files, {u.batch_size} a step, {u.epochs} epoch(s)")
@@ -50,11 +35,15 @@ def explain(recipe: Recipe) -> str:
     if advantage:
         for name in advantage.reads:
             readers.setdefault(name, []).append(advantage.name)
+    if recipe.reward_kl:
+        readers.setdefault("ref_logprobs", []).append("reward_kl")
     for name, stream in STREAMS.items():
         if name in readers:
             maker = _maker(name, stream.maker, recipe, name in reads)
             lines.append(f"{name:23}{stream.shape or 'one number':13}{maker:22}{', '.join(readers[name])}")
     models = ["the policy" if reads.isdisjoint(HEADS) else "the reward model"]
+    if "values" in reads:
+        models.append(f"the value model ({recipe.critic.path or 'a head on the policy'})")
     rivals = recipe.rollouts.rivals if recipe.rollouts else None
     asked_too = recipe.reward_kl is not None or (rivals is not None and rivals.mixture > 0)
     if asked_too or not reads.isdisjoint({"ref_logprobs", "ref_kl"}):
@@ -68,6 +57,30 @@ def explain(recipe: Recipe) -> str:
         return "\n".join(lines)
     lines += ["", f"models in memory: {', '.join(models)}"]
     return "\n".join(lines)
+
+
+def _online(recipe: Recipe, rollouts: RolloutSettings, advantage: Bound | None) -> list[str]:
+    names = ", ".join(n.name for n in recipe.rewards) or "(none named yet: --reward)"
+    lines = [f"experience   {rollouts.prompts_per_step} prompts x {rollouts.group_size} samples of the policy a step"]
+    if v := rollouts.rivals:
+        ends = {0.0: "the policy", 1.0: "the reference"}
+        who = ends.get(v.mixture, f"policy and reference ({v.mixture:g}) mixed")
+        how = "trained on too" if v.trained else "compared with only"
+        lines.append(f"rivals       {v.samples} answer(s) of {who} to each prompt, {how} (compare: {v.compare})")
+    how = f" ({recipe.combination.by})" if recipe.combination.by != "weighted" else ""
+    lines.append(f"rewards      {names}{how}")
+    if k := recipe.reward_kl:
+        held = f", held at {k.target:g} nats a response" if k.target else ""
+        lines.append(
+            f"reward_kl    less {k.coefficient:g} x {k.estimator} of KL from the reference at each token{held}"
+        )
+    if taught := recipe.reward_updates:
+        asked = ", ".join(n.name for n in taught.ask) or "(none named yet)"
+        every, number = taught.every, taught.comparisons
+        lines.append(f"they learn   every {every} steps, from {number} comparisons by {asked}")
+    if advantage:
+        lines.append(f"advantage    {advantage.name}{_settings(advantage.settings)}: {advantage.entry.summary}")
+    return lines
 
 
 def _rounds(recipe: Recipe, rounds: RoundsSettings, rollouts: RolloutSettings) -> list[str]:

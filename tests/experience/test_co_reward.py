@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from truing import recipe
+from truing.checks import check
 from truing.errors import RecipeError
 from truing.experience.co_reward import Comparison, CoReward, comparisons, correlation, known_comparisons, trainable
 from truing.group import Group, Prompt, Ranking, Response
@@ -24,7 +25,6 @@ from truing.rewards.ensemble import Ensemble
 from truing.rewards.model import RewardModel
 from truing.rollouts.sampling import Sample
 from truing.train import train
-from truing.wire import check
 
 ANSWERS = ("good good", "a good cat", "the bad cat", "bad bad")
 

@@ -10,6 +10,7 @@ import pytest
 from truing import recipe
 from truing.bind import bind
 from truing.chat import Chat
+from truing.checks import check
 from truing.errors import RecipeError, TrainingError
 from truing.experience.online import Online
 from truing.experience.rivals import faced, own, preference
@@ -21,7 +22,7 @@ from truing.registry import advantage, reward
 from truing.rewards.score import Scored
 from truing.rollouts.sampling import Sample, Sampling
 from truing.train import train
-from truing.wire import check, wire
+from truing.wire import wire
 
 NAN = math.nan
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from truing import recipe
+from truing.checks import check
 from truing.errors import RecipeError
 from truing.models.deltas import adapter_l1
 from truing.objectives.sparsity import sparsity
 from truing.reduce import REDUCTIONS, weigh
 from truing.update import Updater
-from truing.wire import check, wire
+from truing.wire import wire
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

@@ -2,6 +2,8 @@
 
 offline         groups from files, as token trees with their feedback; the protocol `Experience`
 online          samples of the policy: drawn, rewarded, assessed, given advantages
+drawn           prompts with their samples and rewards
+log             numbers and texts about them
 demonstrations  what of a judged group is worth imitating
 pairwise        two answers in one sequence, in both orders
 aspects         scores of several aspects on one scale

@@ -22,10 +22,11 @@ from truing.chat import Chat
 from truing.errors import DataError
 from truing.evaluate.reasoning import Solved, reasoning
 from truing.experience.co_reward import CoReward
+from truing.experience.drawn import Drawn
+from truing.experience.log import completions, entropy, of_signs, of_values, some_texts, told
 from truing.experience.offline import shuffled
 from truing.experience.penalty import adapted, penalised
 from truing.experience.rivals import faced, own
-from truing.experience.signs import length_correlation, mean_repetition, never_earned, same_rewards
 from truing.experience.verdicts import verdicts
 from truing.group import Group
 from truing.recipe import CombinationSettings, RewardKL, RolloutSettings, labels_of
@@ -57,29 +58,6 @@ class OnlineState:
     kl_coefficient: float = 0.0
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Mean and spread of each reward on samples of the policy before the first step."""
-
-
-@dataclass
-class _Drawn:
-    """Prompts with their samples and rewards."""
-
-    groups: list[Group]
-    prompts: list[list[int]]
-    samples: list[list[Sample]]
-    texts: list[list[str]]
-    scored: Scored
-
-    def only(self, kept: Sequence[int]) -> _Drawn:
-        groups, prompts, samples, texts = ([one[i] for i in kept] for one in self._lists())
-        return _Drawn(groups, prompts, samples, texts, self.scored.only(kept))
-
-    def __add__(self, other: _Drawn) -> _Drawn:
-        both = zip(self._lists(), other._lists(), strict=True)
-        groups, prompts, samples, texts = ([*one, *two] for one, two in both)
-        return _Drawn(groups, prompts, samples, texts, self.scored + other.scored)
-
-    def _lists(self) -> tuple[list[Any], ...]:
-        return self.groups, self.prompts, self.samples, self.texts
 
 
 @dataclass
@@ -147,14 +125,14 @@ class Online:
         same prompts and seeds every time."""
         drawn, versus = self._faced(self._draw(self._indices(0), "0"))
         told = {**self._judged(drawn), **self._reasoned(drawn)}
-        return {**drawn.scored.metrics(), **_completions(drawn.samples), **versus, **told}
+        return {**drawn.scored.metrics(), **completions(drawn.samples), **versus, **told}
 
     @property
     def verifies(self) -> bool:
         """Whether one of the rewards says which responses are right."""
         return any(voter(function) is not None for _, _, function in self.rewards)
 
-    def _reasoned(self, drawn: _Drawn) -> dict[str, float]:
+    def _reasoned(self, drawn: Drawn) -> dict[str, float]:
         """Accuracy, pass@k, majority@k (`evaluate.reasoning`) by the first reward that says what is right, and
         `accuracy/greedy`, of the likeliest response to each prompt."""
         labels = labels_of(name for name, _, _ in self.rewards)
@@ -167,13 +145,13 @@ class Online:
         found = reasoning(_solved(drawn, label, vote))
         return found | ({"accuracy/greedy": statistics.fmean(greedy)} if greedy else {})
 
-    def _likeliest(self, drawn: _Drawn) -> _Drawn:
+    def _likeliest(self, drawn: Drawn) -> Drawn:
         """The likeliest response to each of the same prompts, rewarded."""
         greedy = replace(self._sampling("greedy"), temperature=0.0, top_p=1.0, top_k=0)
         prompts = list(zip(drawn.groups, drawn.prompts, strict=True))
         return self._rewarded(prompts, self.rollouts.generate(drawn.prompts, 1, greedy))
 
-    def _judged(self, drawn: _Drawn) -> dict[str, float]:
+    def _judged(self, drawn: Drawn) -> dict[str, float]:
         """`judge`, the mean of what the judge says over the prompts that it speaks of, and its standard error."""
         if not self.judge:
             return {}
@@ -195,7 +173,7 @@ class Online:
         if self.combination.calibrate and not self.carried.scales:
             self.carried.scales = self._calibrated()
         drawn = self._draw(self._indices(step), str(step))
-        more = _told(self.rewards)
+        more = told(self.rewards)
         if self.settings.refill:
             drawn, numbers = self._refilled(drawn, step)
             more |= numbers
@@ -211,8 +189,8 @@ class Online:
         more |= self._assessed(trees, drawn)
         if self.co_reward is not None:  # what the models learn now counts from the next batch on
             more |= self.co_reward.learn(step, drawn.groups, drawn.prompts, drawn.samples, drawn.texts)
-        metrics = {**drawn.scored.metrics(), **_completions(drawn.samples), **_signs(drawn), **more, **versus}
-        return Batch(trees, policy_version=step, metrics=metrics, samples=_some_texts(drawn))
+        metrics = {**drawn.scored.metrics(), **completions(drawn.samples), **of_signs(drawn), **more, **versus}
+        return Batch(trees, policy_version=step, metrics=metrics, samples=some_texts(drawn))
 
     # ---- drawing ---------------------------------------------------------------------------------------------------
 
@@ -234,7 +212,7 @@ class Online:
             seed=random.Random(f"samples/{self.seed}/{key}").getrandbits(62),
         )
 
-    def _draw(self, indices: Sequence[int], key: str) -> _Drawn:
+    def _draw(self, indices: Sequence[int], key: str) -> Drawn:
         """Samples of the policy for these prompts, rewarded. The key decides the seed."""
         prompts = [self._encoded[i] for i in indices]
         samples = self.rollouts.generate([t for _, t in prompts], self.settings.group_size, self._sampling(key))
@@ -246,14 +224,14 @@ class Online:
             samples = [[*ours, *others] for ours, others in zip(samples, theirs, strict=True)]
         return self._rewarded(prompts, samples)
 
-    def _faced(self, drawn: _Drawn) -> tuple[_Drawn, dict[str, float]]:
+    def _faced(self, drawn: Drawn) -> tuple[Drawn, dict[str, float]]:
         """The rewards as the rivals make them, and numbers about the two sides."""
         if self.settings.rivals is None:
             return drawn, {}
         scored, metrics = faced(drawn.scored, drawn.samples, self.settings.rivals)
         return replace(drawn, scored=scored), metrics
 
-    def _rewarded(self, prompts: Sequence[tuple[Group, list[int]]], samples: list[list[Sample]]) -> _Drawn:
+    def _rewarded(self, prompts: Sequence[tuple[Group, list[int]]], samples: list[list[Sample]]) -> Drawn:
         groups, tokens = [group for group, _ in prompts], [t for _, t in prompts]
         texts = [[self.chat.decode(s.tokens) for s in row] for row in samples]
         scored = score(
@@ -266,9 +244,9 @@ class Online:
             combination=self.combination,
             scales=self.carried.scales,
         )
-        return _Drawn(groups, tokens, samples, texts, scored)
+        return Drawn(groups, tokens, samples, texts, scored)
 
-    def _refilled(self, drawn: _Drawn, step: int) -> tuple[_Drawn, dict[str, float]]:
+    def _refilled(self, drawn: Drawn, step: int) -> tuple[Drawn, dict[str, float]]:
         """Groups that differ within themselves, as many as were asked for if enough are found in time."""
         wanted, sampled = len(drawn.groups), len(drawn.groups)
         kept = drawn.only(drawn.scored.telling)
@@ -310,7 +288,7 @@ class Online:
         counts = reward == reward and (sample.finished or not self.settings.mask_truncated)
         return Branch(sample.tokens, [counts] * len(sample.tokens), sample.logprobs, sample.finished)
 
-    def _assessed(self, trees: list[Tree], drawn: _Drawn) -> dict[str, float]:
+    def _assessed(self, trees: list[Tree], drawn: Drawn) -> dict[str, float]:
         """Write down in the trees what the models say, and the advantages; numbers for the log."""
         wanted = self._wanted()
         if wanted:
@@ -322,7 +300,7 @@ class Online:
             for tree in trees:
                 tree.feedback["old_logprobs"] = [branch.logprobs for branch in tree.branches]
         streams = data_streams(trees, packed := pack(trees))
-        metrics = _entropy(streams)
+        metrics = entropy(streams)
         rewards = torch.tensor([r for row in drawn.scored.totals for r in row], dtype=torch.float32)
         dense = _at_tokens(drawn.scored, packed.mask)
         if self.reward_kl:
@@ -335,7 +313,7 @@ class Online:
         made = self._advantages(streams)
         for name, values in made.items():
             _write_down(trees, name, values if values.ndim == 2 else values[:, None].expand(packed.mask.shape))
-        return metrics | _value_metrics(streams | made)
+        return metrics | of_values(streams | made)
 
     def _wanted(self) -> set[str]:
         """Streams that the models have to make of the samples before the first update."""
@@ -363,7 +341,7 @@ class Online:
             )
         return dense, {"kl/sequence": mean, "kl/coefficient": coefficient}
 
-    def _baselines(self, drawn: _Drawn) -> Tensor:
+    def _baselines(self, drawn: Drawn) -> Tensor:
         """[rows]: what the likeliest response to the same prompt is worth."""
         likeliest = self._likeliest(drawn)
         each = zip(likeliest.scored.totals, drawn.samples, strict=True)
@@ -376,7 +354,7 @@ class Online:
         return made if isinstance(made, dict) else {"advantages": made}
 
 
-def _solved(drawn: _Drawn, label: str, vote: Vote) -> list[list[Solved]]:
+def _solved(drawn: Drawn, label: str, vote: Vote) -> list[list[Solved]]:
     """The policy's responses to the prompts of which a reward speaks, right where it gives 1."""
     out = []
     for rewards, samples, texts in zip(drawn.scored.parts[label], drawn.samples, drawn.texts, strict=True):
@@ -408,63 +386,3 @@ def _at_tokens(scored: Scored, mask: Tensor) -> Tensor:
             dense[i, : len(each)] = torch.tensor(each)
         dense[i, int(places[-1])] += total - (math.fsum(each) if each else 0.0)
     return dense
-
-
-def _entropy(streams: Mapping[str, Tensor]) -> dict[str, float]:
-    """−log π of the samples themselves: their mean is the policy's entropy, for nothing (exactly so with top-p and
-    top-k off)."""
-    mask = streams["mask"] & ~streams["rivals"][:, None]
-    if "sampled_logprobs" not in streams or not mask.any():
-        return {}
-    return {"entropy": float(-streams["sampled_logprobs"][mask].mean())}
-
-
-def _value_metrics(streams: Mapping[str, Tensor]) -> dict[str, float]:
-    if not {"returns", "old_values"} <= streams.keys() or int(streams["mask"].sum()) < 2:
-        return {}
-    mask = streams["mask"]
-    returns, values = streams["returns"][mask], streams["old_values"][mask]
-    spread = float(returns.var())
-    explained = 1 - float((returns - values).var()) / spread if spread > 0 else math.nan
-    return {
-        "value/mean": float(values.mean()),
-        "value/returns": float(returns.mean()),
-        "value/explained_variance": explained,
-    }
-
-
-def _some_texts(drawn: _Drawn) -> list[dict[str, Any]]:
-    return [
-        {"prompt": group.prompt.text, "completion": text, "reward": reward}
-        for group, row, rewards in list(zip(drawn.groups, drawn.texts, drawn.scored.totals, strict=True))[:2]
-        for text, reward in list(zip(row, rewards, strict=True))[:2]
-    ]
-
-
-def _signs(drawn: _Drawn) -> dict[str, float]:
-    """What a reward may be learnt as instead of what was meant (docs/monitor.md)."""
-    totals = drawn.scored.totals
-    along = length_correlation(totals, [[len(s.tokens) for s in row] for row in drawn.samples])
-    out = same_rewards(totals) | {"rewards/never_earned": never_earned(drawn.scored.parts)}
-    return out | ({} if math.isnan(along) else {"rewards/length_correlation": along})
-
-
-def _told(rewards: Sequence[Function]) -> dict[str, float]:
-    """What rewards themselves say about their last call, in an attribute `metrics`."""
-    names = labels_of(name for name, _, _ in rewards)
-    return {
-        f"rewards/{name}/{metric}": value
-        for name, (_, _, function) in zip(names, rewards, strict=True)
-        for metric, value in getattr(function, "metrics", {}).items()
-    }
-
-
-def _completions(samples: Sequence[Sequence[Sample]]) -> dict[str, float]:
-    flat = [s for row in samples for s in row if not s.rival]
-    lengths = [len(s.tokens) for s in flat]
-    return {
-        "completions/mean_length": sum(lengths) / len(flat),
-        "completions/max_length": float(max(lengths)),
-        "completions/clipped_ratio": sum(not s.finished for s in flat) / len(flat),
-        "completions/repetition": mean_repetition([s.tokens for s in flat]),
-    }

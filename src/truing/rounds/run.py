@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 from truing import feedback, registry
 from truing import recipe as recipes
 from truing.bind import Bound, bind
+from truing.checks import check as check_run
 from truing.errors import DataError, RecipeError
 from truing.experience.offline import FEEDBACK, shuffled
 from truing.feedback import formats
@@ -49,7 +50,6 @@ from truing.rounds.selection import selected
 from truing.rounds.verdict import Evaluation, Verdict, decide
 from truing.sampler import Answered, Sampler, logprobs
 from truing.settings import RolloutSettings, RoundsSettings
-from truing.wire import check as check_run
 from truing.wire import read_groups
 
 if TYPE_CHECKING:
