@@ -88,10 +88,10 @@ CASES: Mapping[str, tuple[Lines, Lines]] = {
     ),
     "chosen_falls": (
         columns(
-            rewards__chosen=[0] + [-2.1] * 10, rewards__margins=[0] + [1.0] * 10, logps__chosen=[-50] + [-71.0] * 10
+            rewards__chosen=[0] + [-5.1] * 10, rewards__margins=[0] + [1.0] * 10, logps__chosen=[-50] + [-101.0] * 10
         ),
         columns(
-            rewards__chosen=[0] + [-1.9] * 10, rewards__margins=[0] + [1.0] * 10, logps__chosen=[-50] + [-69.0] * 10
+            rewards__chosen=[0] + [-4.9] * 10, rewards__margins=[0] + [1.0] * 10, logps__chosen=[-50] + [-99.0] * 10
         ),
     ),
     "accuracy": (columns(eval__rewards__accuracies=[0.6, 0.49]), columns(eval__rewards__accuracies=[0.3, 0.5])),
