@@ -39,6 +39,21 @@ def _rewards() -> None:
         return [max(map(ids.count, ids)) / len(ids) for ids in completion_ids]
 
     @registry.reward
+    def often_of_test(
+        prompts: Sequence[Any], completions: Sequence[str], *, completion_ids: Sequence[list[int]], **columns: Any
+    ) -> list[float]:
+        """How often the likeliest token is said."""
+        return [float(max(map(ids.count, ids))) for ids in completion_ids]
+
+    calls = 0
+
+    @registry.reward
+    def outlier_of_test(prompts: Sequence[Any], completions: Sequence[str], **columns: Any) -> list[float]:
+        nonlocal calls
+        calls += 1
+        return [ids[0] % 7 * (1000.0 if calls >= 24 else 1.0) for ids in columns["completion_ids"]]
+
+    @registry.reward
     def words_of_test(prompts: Sequence[Any], completions: Sequence[str], **columns: Any) -> list[float]:
         return [float(len(text.split())) for text in completions]
 
@@ -151,6 +166,44 @@ def test_eight_rows_learnt_by_heart_are_overfitting(run: Run, demonstrations: Pa
         "record.evaluate_every": 10,
     }
     assert run("sft", few, **more)["overfitting"].severity > 2
+
+
+def test_a_policy_that_finds_one_answer_is_seen_in_entropy_and_kl(run: Run, prompts: Path) -> None:
+    more = {"update.steps": 24, "update.learning_rate": 2e-2, "max_new_tokens": 24, "group_size": 8}
+    found = run("grpo", prompts, rewards=["again_of_test"], **more)
+    assert {"entropy_collapse", "kl_spike"} <= found.keys()
+
+
+def test_one_word_said_over_and_over_is_seen(run: Run, prompts: Path) -> None:
+    more = {"update.steps": 40, "update.learning_rate": 2e-2, "max_new_tokens": 24, "group_size": 8}
+    assert "repetition" in run("grpo", prompts, rewards=["often_of_test"], **more)
+
+
+def test_responses_worth_a_fraction_of_their_number_are_seen(toy_folder: Path, prompts: Path) -> None:
+    more = {"update.steps": 4, "rewards": ["size_of_test"], "max_new_tokens": 64}
+    chosen = recipe.load("grpo", {"model.path": str(toy_folder), "data.train": str(prompts), **ONLINE, **more})
+    made = wire(chosen)
+    made.policy.temperature = 0.3
+    monitor = Monitor(chosen.monitor)
+    found = {
+        f.condition for step in loop(made.experience, made.updater) for f in monitor.observe(step.number, step.metrics)
+    }
+    assert "few_effective_samples" in found
+
+
+def test_a_reward_for_words_makes_responses_explode(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "world.jsonl"
+    lab.write_prompts(data, "train", 24)
+    more = {"model.path": str(lab.base_path()), "update.steps": 16, "max_new_tokens": 128, "update.learning_rate": 2e-3}
+    found = run("grpo", data, rewards=["words_of_test"], **more, group_size=8)
+    assert "length_explosion" in found
+
+
+def test_one_outlier_of_a_reward_is_seen_in_the_gradient(run: Run, prompts: Path) -> None:
+    """From the 24th step on every reward is a thousand times as large."""
+    more = {"update.steps": 25, "update.learning_rate": 1e-5, "advantage": {"group_mean": {"scale": "none"}}}
+    found = run("dr_grpo", prompts, rewards=["outlier_of_test"], **more)
+    assert found["gradient_explosion"].severity > 2
 
 
 def test_swapped_labels_are_seen_in_the_accuracy_on_others(run: Run, pairs: Path, tmp_path: Path) -> None:
