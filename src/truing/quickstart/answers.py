@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from truing import lab
 from truing.chat import Chat
 from truing.group import Group
 from truing.models.loading import best_device, load_causal_lm, load_tokenizer
@@ -16,7 +19,7 @@ from truing.rollouts.local import LocalRollouts
 from truing.rollouts.sampling import Sample, Sampling
 from truing.tree import Branch, Tree, budgeted, pack
 
-__all__ = ["Speaker", "kl"]
+__all__ = ["Judged", "Speaker", "judged", "kl"]
 
 MAX_NEW_TOKENS = 48
 _CHUNK = 128
@@ -74,6 +77,29 @@ class Speaker:
                 for i, value in zip(indices, sums, strict=True):
                     out[i] = value
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One answer to each held-out prompt, and what the hidden judge says of it."""
+
+    groups: list[Group]
+    samples: list[Sample]
+    texts: list[str]
+    utilities: list[float]
+
+    @property
+    def words(self) -> float:
+        return statistics.fmean(len(text.split()) for text in self.texts)
+
+
+def judged(speaker: Speaker, num_prompts: int) -> Judged:
+    """Answers to the first held-out prompts at temperature 1, with one seed whoever speaks."""
+    groups = lab.prompts("test", num_prompts, seed=0)
+    samples = [row[0] for row in speaker.answer(groups, 1, temperature=1.0, seed=7)]
+    texts = [speaker.text(s) for s in samples]
+    rows = zip(groups, texts, samples, strict=True)
+    return Judged(groups, samples, texts, [lab.utility(lab.request_of(g), text, s.finished) for g, text, s in rows])
 
 
 def kl(speaker: Speaker, other: Speaker, groups: Sequence[Group], samples: Sequence[Sample]) -> list[float]:

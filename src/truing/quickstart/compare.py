@@ -31,7 +31,7 @@ from truing.export import export
 from truing.feedback.convert import convert
 from truing.models.merging import Merge
 from truing.progress import Progress
-from truing.quickstart.answers import Speaker, kl
+from truing.quickstart.answers import Speaker, judged, kl
 from truing.quickstart.stages import SFT, Job, Settings, claim
 from truing.record import replace_text
 from truing.train import train
@@ -149,19 +149,14 @@ def _one(out: Path, settings: Settings, name: str) -> dict[str, Any]:
     except TruingError as error:
         return {"refused": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-    groups = lab.prompts("test", settings.test_prompts, seed=0)
     speaker = Speaker(model)
-    samples = [row[0] for row in speaker.answer(groups, 1, temperature=1.0, seed=7)]
-    texts = [speaker.text(s) for s in samples]
-    utilities = [
-        lab.utility(lab.request_of(g), text, s.finished) for g, text, s in zip(groups, texts, samples, strict=True)
-    ]
+    found = judged(speaker, settings.test_prompts)
     measured = Measured(
         name,
         settings.seed,
-        utilities,
-        statistics.fmean(kl(speaker, Speaker(sft), groups, samples)),
-        statistics.fmean(len(t.split()) for t in texts),
+        found.utilities,
+        statistics.fmean(kl(speaker, Speaker(sft), found.groups, found.samples)),
+        found.words,
         seconds,
         peak,
     )
@@ -195,13 +190,8 @@ def _summary(name: str) -> str:
 def _sft_utilities(out: Path, seed: int, settings: Settings) -> list[float]:
     file = out / f"seed-{seed}" / "sft-utilities.json"
     if not file.exists():
-        groups = lab.prompts("test", settings.test_prompts, seed=0)
         speaker = Speaker(out / f"seed-{seed}" / "sft" / "model")
-        samples = [row[0] for row in speaker.answer(groups, 1, temperature=1.0, seed=7)]
-        scores = [
-            lab.utility(lab.request_of(g), speaker.text(s), s.finished) for g, s in zip(groups, samples, strict=True)
-        ]
-        replace_text(file, json.dumps(scores))
+        replace_text(file, json.dumps(judged(speaker, settings.test_prompts).utilities))
     found: list[float] = json.loads(file.read_text(encoding="utf-8"))
     return found
 

@@ -27,7 +27,7 @@ from truing.evaluate.report import Report, Row, Stage, environment, write_report
 from truing.evaluate.winrate import win_rate
 from truing.models.saving import save_model
 from truing.progress import Progress
-from truing.quickstart.answers import MAX_NEW_TOKENS, Speaker, kl
+from truing.quickstart.answers import MAX_NEW_TOKENS, Speaker, judged, kl
 from truing.quickstart.stages import REWARD, SFT, Job, Settings, claim
 from truing.record import replace_text
 from truing.rewards.model import RewardModel
@@ -168,18 +168,13 @@ def _group_size(name: str) -> int:
 
 
 def _judged(speaker: Speaker, out: Path, settings: Settings, reward: Path, step: int) -> Stop:
-    groups = lab.prompts("test", settings.test_prompts, seed=0)
-    samples = [row[0] for row in speaker.answer(groups, 1, temperature=1.0, seed=7)]
-    texts = [speaker.text(s) for s in samples]
-    utilities = [
-        lab.utility(lab.request_of(g), text, s.finished) for g, text, s in zip(groups, texts, samples, strict=True)
-    ]
-    scores = _scores(reward, [g.prompt.text for g in groups], texts)
+    found = judged(speaker, settings.test_prompts)
+    scores = _scores(reward, [g.prompt.text for g in found.groups], found.texts)
     return Stop(
         step,
-        utilities,
-        statistics.fmean(kl(speaker, Speaker(out / "sft" / "model"), groups, samples)),
-        statistics.fmean(len(t.split()) for t in texts),
+        found.utilities,
+        statistics.fmean(kl(speaker, Speaker(out / "sft" / "model"), found.groups, found.samples)),
+        found.words,
         statistics.fmean(scores),
     )
 
@@ -200,9 +195,9 @@ def _best_of_n(job: Job, reward: Path) -> list[Stop]:
             texts = [speaker.text(s) for s in row]
             scores = _scores(reward, [group.prompt.text] * len(row), texts)
             request = lab.request_of(group)
-            judged = [lab.utility(request, text, s.finished) for text, s in zip(texts, row, strict=True)]
+            worth = [lab.utility(request, text, s.finished) for text, s in zip(texts, row, strict=True)]
             for n, (values, rewards) in stops.items():
-                values.append(expected_best(scores, n, judged))
+                values.append(expected_best(scores, n, worth))
                 rewards.append(expected_best(scores, n))
         found = [
             asdict(Stop(n, values, kl_bound(n), float("nan"), statistics.fmean(rewards)))
