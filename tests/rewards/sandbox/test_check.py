@@ -143,9 +143,7 @@ def test_tests_that_never_end_are_ended_and_what_passed_before_is_known(one_sand
     code = "def f(x):\n    while x == 2: pass\n    return x"
     verdict = one_sandbox.check(code, tests, limits=Limits(cpu_seconds=1, wall_seconds=2.0), every=True)
     assert (verdict.passed, verdict.total) == (1, 3)
-    # Which of the two processes meets its limit first is a matter of load; that the check ends soon is not.
-    assert verdict.outcome.seconds < 4
-    assert verdict.outcome.status in ("timeout", "ok")
+    assert verdict.outcome.status == "timeout"
 
 
 def test_a_file_of_tests_counts_each_assert_that_says_something(one_sandbox: Sandbox) -> None:
