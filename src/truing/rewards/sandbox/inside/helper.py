@@ -223,9 +223,9 @@ def _watch(
         if child not in ended or walls.pids:
             stop_everything(child, walls)
     _reap(ended, 0)
-    # One that a limit of its own was ending at that moment, its pipe closed and not yet reaped, was not idle.
-    ours = [child for child in idle if os.waitstatus_to_exitcode(ended[child][0]) == -signal.SIGKILL]
-    return ended | {child: (0, ended[child][1]) for child in ours}, reason
+    # One that its processor limit was ending at that moment, its pipe closed and not yet reaped, was not idle.
+    waited = [child for child in idle if os.waitstatus_to_exitcode(ended[child][0]) != -signal.SIGXCPU]
+    return ended | {child: (0, ended[child][1]) for child in waited}, reason
 
 
 def _reap(ended: dict[int, tuple[int, float]], how: int) -> None:
