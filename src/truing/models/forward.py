@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from truing.errors import ModelError
 from truing.models.attention import NAME, Unshareable, tree_layout
+from truing.models.fused import speed_up
 from truing.tree import Branch, Packed, Tree, pack
 
 __all__ = ["PaddedPath", "Runner", "body_of", "hidden_states", "hidden_states_padded", "no_dropout", "unwrap"]
@@ -132,6 +133,7 @@ class Runner:
         self.shared: bool | None = None if share else False
         self._told: set[str] = set()
         no_dropout(model)
+        speed_up(model)
         if checkpointing:
             base = unwrap(model)
             if not getattr(base, "supports_gradient_checkpointing", False):

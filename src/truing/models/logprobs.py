@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from truing.errors import ModelError
 from truing.models.forward import body_of, unwrap
+from truing.models.products import Linear, onednn_is_faster, product, weight_gradient
 
 __all__ = ["Head", "collision_logprobs", "head_of", "token_kl", "token_logprobs"]
 
@@ -96,10 +97,10 @@ class _Form:
 
 def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None, form: _Form, out: Tensor) -> Tensor:
     """inner·(h·Wᵀ + b) into `out` [rows, V]; products in the model's precision, everything after in `out`'s."""
-    if out.dtype == weight.dtype:
-        torch.mm(hidden, weight.t(), out=out)
+    if out.dtype != weight.dtype or onednn_is_faster():
+        out.copy_(product(hidden, weight))
     else:
-        out.copy_(torch.mm(hidden, weight.t()))
+        torch.mm(hidden, weight.t(), out=out)
     if bias is not None:
         out.add_(bias)
     if form.inner != 1.0:
@@ -201,7 +202,7 @@ class _Gradients:
         d_low = _cast(d, weight)
         # `inner` is applied to the small products, not to the [rows, V] one
         if self.hidden is not None:
-            self.hidden[rows] = torch.mm(d_low, weight).mul_(inner)
+            self.hidden[rows] = product(d_low, weight.t()).mul_(inner)
         if self.weight is not None:
             _accumulate(self.weight, d_low, hidden[rows] * inner if inner != 1.0 else hidden[rows])
         if self.bias is not None:
@@ -218,10 +219,10 @@ class _Gradients:
 
 def _accumulate(total: Tensor, d: Tensor, hidden: Tensor) -> None:
     """total += dᵀ·hidden, in total's precision."""
-    if total.dtype == hidden.dtype:
-        total.addmm_(d.t(), hidden)
+    if total.dtype != hidden.dtype or onednn_is_faster():
+        total.add_(weight_gradient(d, hidden))
     else:
-        total.add_(torch.mm(d.t(), hidden))
+        total.addmm_(d.t(), hidden)
 
 
 def _d_logits(
@@ -264,7 +265,7 @@ class _FrozenHead(torch.autograd.Function):
             d = _d_logits(x, targets[rows], lse, one[: rows.stop - rows.start], None)
             if slope is not None:
                 d.mul_(slope.mul_(form.outer))
-            d_hidden[rows] = torch.mm(_cast(d, weight), weight).mul_(form.inner)
+            d_hidden[rows] = product(_cast(d, weight), weight.t()).mul_(form.inner)
         ctx.save_for_backward(d_hidden)
         return logprobs
 
@@ -405,7 +406,7 @@ class Head:
     def plain(self) -> bool:
         """Just a matrix product: no adapter inside, no quantisation, no hook that fetches weights."""
         layer = self.linear
-        return type(layer) is nn.Linear and not (layer._forward_hooks or layer._forward_pre_hooks)
+        return type(layer) in (nn.Linear, Linear) and not (layer._forward_hooks or layer._forward_pre_hooks)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[N, H] -> [N, V]: for few positions."""
