@@ -34,10 +34,9 @@ format: $(READY) ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## side by side with TRL (installs it)
+bench: $(READY) ## side by side with TRL (installs it); BENCH="sft --size M" chooses
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(BIN)/python benchmarks/dpo.py
-	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 docs: $(READY) ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py

@@ -1,144 +1,184 @@
-"""Rollouts against `model.generate`: the same model, prompts, sampling and number of samples, alternating A B A B.
+"""Truing's local rollouts against transformers: the same model, prompts, sampling, and as many tokens of every row.
 
-    python benchmarks/generation.py --size S --batch 8 32 128 --repeat 3
+    python benchmarks/generation.py                            # size S, 8, 32 and 128 responses at once
+    python benchmarks/generation.py --size M --rounds 1
+    python benchmarks/generation.py --sides truing --size toy --batch 8 --rounds 1
 
-One thread, float32, CPU time of the process, medians. Prompts are log-normal around 150 tokens; an end token is made
-likely enough that responses have `--mean` tokens on average, of at most `--new`. Useful tokens are counted: those of
-the responses up to and with the end token. `limit` is the share of the time that the unavoidable matrix products
-(each prompt once, each response token once) would take at the rate of a large product measured in the same run.
+Every run is a process of its own, one thread, float32, and the sides take turns. Truing samples, and a response ends
+when it draws the end token, which the model is made to give a chance of 1 / `--mean`; the peers then make responses
+of the same lengths, row by row: so the work is the same, whatever each draws. What is reported:
+
+- CPU seconds of the whole generation after a short warm-up, prompts included, and response tokens per CPU second, up to
+  and with the end token; ratios are of runs of the same round;
+- the most memory that the process ever held (VmHWM);
+- the share of the machine's limit, in two ways: of the time that the unavoidable matrix products would take alone (each
+  prompt once, each response token once) at the rate of the faster library's large products; and of the roofline, where
+  a step takes at least as long as reading the weights, keys and values once from memory. Both rates are measured at the
+  end of the same process. Few rows are bound by the memory, so for them only the second can come near 1.
+
+Writes `results/generation-SIZE.json` and `.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import os
-import random
-import statistics
-import time
-from collections.abc import Callable
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import torch
-from torch import nn
+from common.machine import cpu_name, versions
+from common.models import SIZES
+from common.rollouts import floor, make_prompts
+from common.sides import BENCHMARKS, run
+from common.table import markdown, spread
 
-SIZES: dict[str, dict[str, Any]] = {
-    "S": {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4, "num_key_value_heads": 2,
-          "intermediate_size": 1024, "vocab_size": 8192},
-    "M": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 4,
-          "intermediate_size": 2048, "vocab_size": 32768},
-}  # fmt: skip
-PAD, END = 0, 1
-
-
-def make_model(size: str, mean: int) -> Any:
-    """A random Llama whose next token is END with a chance of about 1 / mean."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        **SIZES[size], head_dim=64, max_position_embeddings=2048, tie_word_embeddings=True,
-        pad_token_id=PAD, bos_token_id=END, eos_token_id=END,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    head = nn.Linear(config.hidden_size, config.vocab_size)
-    head.weight = model.lm_head.weight
-    with torch.no_grad():
-        head.bias.zero_()
-        head.bias[END] = math.log(config.vocab_size / mean)
-    model.lm_head = head
-    return model.train(False)
+SIDES = {
+    "truing": ("Truing", "sides.truing_rollouts"),
+    "generate": ("`model.generate`", "sides.transformers_generate"),
+    "continuous": ("transformers' continuous batching", "sides.transformers_continuous"),
+}
 
 
-def make_prompts(count: int, vocab: int, seed: int) -> list[list[int]]:
-    """Log-normal lengths around 150, between 8 and 512 (as hh-rlhf has them)."""
-    rng = random.Random(seed)
-    lengths = [int(min(512, max(8, math.exp(rng.gauss(math.log(150) - 0.245, 0.7))))) for _ in range(count)]
-    return [[rng.randrange(3, vocab) for _ in range(length)] for length in lengths]
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", nargs="+", choices=SIZES, default=["S"])
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--batch", type=int, nargs="+", default=[8, 32, 128], help="responses at once")
+    parser.add_argument("--group", type=int, default=8, help="responses to each prompt")
+    parser.add_argument("--new", type=int, default=96, help="most tokens of a response")
+    parser.add_argument("--mean", type=int, default=48, help="1 / chance of the end token")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each side")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--suffix", default="", help="added to the names of the written files")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "results")
+    chosen = parser.parse_args()
+    if "truing" not in chosen.sides:
+        parser.error("--sides: truing is always one, its responses say how long the others' are")
+    if any(batch % chosen.group for batch in chosen.batch):
+        parser.error(f"--batch: multiples of --group {chosen.group}")
+    return chosen
 
 
-def peer(model: Any, prompts: list[list[int]], group: int, new: int) -> int:
-    """`model.generate` with left padding; useful tokens."""
-    from transformers import GenerationConfig
+def one_round(size: str, batch: int, folder: Path, options: argparse.Namespace, number: int) -> dict[str, Any]:
+    """All sides on the same prompts, ours first: its lengths are everybody's."""
+    seed = 1000 * batch + number
+    job: dict[str, Any] = {
+        "size": size, "prompts": batch // options.group, "group": options.group, "new": options.new,
+        "mean": options.mean, "seed": seed,
+    }  # fmt: skip
+    shape = SIZES[size]
+    prompts = [len(p) for p in make_prompts(job["prompts"], shape.vocabulary, seed)]
+    found: dict[str, Any] = {}
+    for side in sorted(options.sides, key=list(SIDES).index):
+        said, module = SIDES[side]
+        result = run(module, job, folder / f"{batch}-{number}-{side}", threads=options.threads)
+        lengths = job.setdefault("responses", result["responses"])
+        if result["responses"] != lengths:
+            sys.exit(f"{said} made responses of {result['responses']} tokens, and Truing of {lengths}")
+        (seconds,) = result["cpu_steps"]
+        gemm_rate = max(result["gemm_rates"].values())
+        least = floor(shape, prompts, lengths, gemm_rate, result["read_rate"])
+        tokens = sum(map(sum, lengths))
+        found[side] = {
+            "cpu_seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "share_of_products": least.products / seconds,
+            "share_of_roofline": least.roofline / seconds,
+            "floor": asdict(least),
+            "cpu_process": result["cpu_process"],
+            "peak_megabytes": result["peak_megabytes"],
+            "megabytes_imports": result["megabytes_imports"],
+            "gemm_rates": result["gemm_rates"],
+            "read_rate": result["read_rate"],
+        }
+        print(f"  {batch} at once, round {number + 1}, {said}: {tokens / seconds:.0f} tokens/s", flush=True)
+    found["prompts"], found["responses"] = prompts, lengths
+    return found
 
-    rows = [p for p in prompts for _ in range(group)]
-    width = max(map(len, rows))
-    ids = torch.tensor([[PAD] * (width - len(p)) + p for p in rows])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in rows])
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
-        max_new_tokens=new, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, pad_token_id=PAD, eos_token_id=END
+
+def report(size: str, options: argparse.Namespace, rounds: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Everything that is published."""
+    shape = SIZES[size]
+    every = [r for each in rounds.values() for r in each]
+    return {
+        "benchmark": "generation",
+        "size": size,
+        "model": {
+            "body weights": shape.body_weights, "vocabulary V": shape.vocabulary, "hidden": shape.hidden,
+            "layers": shape.layers,
+        },
+        "data": {
+            "prompt tokens P": fmean(n for r in every for n in r["prompts"]),
+            "response tokens R": fmean(n for r in every for group in r["responses"] for n in group),
+            "responses K": options.group,
+            "longest response": options.new,
+        },
+        "rounds": options.rounds, "threads": options.threads,
+        "machine": cpu_name(),
+        "versions": versions("torch", "transformers", "truing"),
+        "batches": {str(batch): list(each) for batch, each in rounds.items()},
+    }  # fmt: skip
+
+
+def table(made: Mapping[str, Any]) -> str:
+    """The report as Markdown. Ratios are taken within a round; then the median, and the range in brackets."""
+    rows, rates = [], []
+    for batch, rounds in made["batches"].items():
+        for side, (said, _) in SIDES.items():
+            if side not in rounds[0]:
+                continue
+            runs, ours = [r[side] for r in rounds], [r["truing"] for r in rounds]
+            rates += runs
+            row = {
+                "at once": batch,
+                "": said,
+                "CPU s": spread([r["cpu_seconds"] for r in runs], "{:.2f}"),
+                "tokens / s": spread([r["tokens_per_second"] for r in runs], "{:.0f}"),
+                "peak MB": spread([r["peak_megabytes"] for r in runs], "{:.0f}"),
+                "of the products' limit": spread([r["share_of_products"] for r in runs], "{:.2f}"),
+                "of the roofline": spread([r["share_of_roofline"] for r in runs], "{:.2f}"),
+            }
+            if len(rounds[0]) > 3:
+                times = [r["cpu_seconds"] / o["cpu_seconds"] for r, o in zip(runs, ours, strict=True)]
+                row["time against Truing"] = spread(times, "{:.1f}x")
+            rows.append(row)
+    data, model = made["data"], made["model"]
+    gemm = fmean(max(run["gemm_rates"].values()) for run in rates) / 1e9
+    read = fmean(run["read_rate"] for run in rates) / 1e9
+    head = (
+        f"**Generation, size {made['size']}**: {model['body weights'] / 1e6:.1f} M body weights, "
+        f"V = {model['vocabulary V']}, P = {data['prompt tokens P']:.0f}, R = {data['response tokens R']:.0f} "
+        f"(at most {data['longest response']}), K = {data['responses K']}; {made['rounds']} rounds, "
+        f"{made['threads']} thread(s), float32; large products {gemm:.0f} GFLOP/s, memory read at {read:.0f} GB/s; "
+        f"{made['machine']}; "
+        + ", ".join(f"{package} {number}" for package, number in made["versions"].items())
+        + ".\n\n"
     )
-    out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)[:, width:].tolist()
-    return sum(row.index(END) + 1 if END in row else len(row) for row in out)
-
-
-def ours(model: Any, prompts: list[list[int]], group: int, new: int) -> int:
-    """Local rollouts from cold, the check against the model's own forward included; useful tokens."""
-    from truing.rollouts.local import LocalRollouts, Sampling
-
-    rollouts = LocalRollouts(model, stop_ids=frozenset([END]), pad_id=PAD)
-    samples = rollouts.generate(prompts, group, Sampling(max_new_tokens=new))
-    assert rollouts.engine == "lean", rollouts.engine
-    return sum(len(s.tokens) for row in samples for s in row)
-
-
-def product_rate() -> float:
-    """Floating-point operations per second of a large matrix product, one thread."""
-    x = torch.randn(1024, 1024)
-    times = []
-    for _ in range(12):
-        begin = time.process_time()
-        x @ x
-        times.append(time.process_time() - begin)
-    return 2 * 1024**3 / statistics.median(times[2:])
-
-
-def measure(side: Callable[[Any, list[list[int]], int, int], int], *work: Any) -> tuple[float, int]:
-    """CPU seconds, useful tokens."""
-    begin = time.process_time()
-    tokens = side(*work)
-    return time.process_time() - begin, tokens
+    return head + markdown(rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="S")
-    parser.add_argument("--batch", type=int, nargs="+", default=[8, 32, 128], help="responses at once")
-    parser.add_argument("--group", type=int, default=8, help="samples of each prompt")
-    parser.add_argument("--new", type=int, default=96, help="max_new_tokens")
-    parser.add_argument("--mean", type=int, default=48, help="mean response length aimed at")
-    parser.add_argument("--repeat", type=int, default=3)
-    settings = parser.parse_args()
-    torch.set_num_threads(1)
-    model = make_model(settings.size, settings.mean)
-    sizes = SIZES[settings.size]
-    body = sum(p.numel() for n, p in model.model.named_parameters() if p.dim() == 2 and "embed" not in n)
-    head = sizes["vocab_size"] * sizes["hidden_size"]
-    print("batch group  generate tok/s  truing tok/s  ratio        spread  limit")
-    for batch in settings.batch:
-        group = min(settings.group, batch)
-        prompts = make_prompts(batch // group, sizes["vocab_size"], seed=batch)
-        rates: dict[str, list[float]] = {"peer": [], "ours": []}
-        limits = []
-        for repeat in range(settings.repeat + 1):
-            for name, side in (("peer", peer), ("ours", ours)):
-                torch.manual_seed(repeat)
-                seconds, tokens = measure(side, model, prompts, group, settings.new)
-                if repeat > 0:  # the first pair warms up
-                    rates[name].append(tokens / seconds)
-            if repeat > 0:
-                work = 2 * body * (tokens + sum(map(len, prompts))) + 2 * head * tokens
-                limits.append(work / product_rate() / seconds)
-        ratios = [b / a for a, b in zip(rates["peer"], rates["ours"], strict=True)]
-        a, b = (statistics.median(rates[name]) for name in ("peer", "ours"))
-        spread = f"{min(ratios):.1f} to {max(ratios):.1f}"
-        print(
-            f"{batch:5} {group:5} {a:15.0f} {b:13.0f} {statistics.median(ratios):5.1f}x {spread:>13} "
-            f"{statistics.median(limits):6.2f}",
-            flush=True,
-        )
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for size in options.size:
+        print(f"Generation, size {size}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="truing-benchmark-") as temporary:
+            rounds = {
+                batch: [one_round(size, batch, Path(temporary), options, n) for n in range(options.rounds)]
+                for batch in options.batch
+            }
+        made = report(size, options, rounds)
+        stem = f"generation-{size}{options.suffix}"
+        (options.out / f"{stem}.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        (options.out / f"{stem}.md").write_text(table(made), encoding="utf-8")
+        print("\n" + table(made), flush=True)
 
 
 if __name__ == "__main__":

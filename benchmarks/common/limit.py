@@ -5,10 +5,10 @@ A multiply-add counts as two. Left out, though they cost time: embeddings, norms
 
 from __future__ import annotations
 
+from common.groups import Lengths
 from common.models import Size
-from common.pairs import Lengths
 
-__all__ = ["forward", "preference_step"]
+__all__ = ["forward", "step"]
 
 
 def forward(size: Size, tokens: float, predicted: float, seen: float) -> float:
@@ -17,8 +17,9 @@ def forward(size: Size, tokens: float, predicted: float, seen: float) -> float:
     return 2 * size.body_weights * tokens + 2 * size.head_weights * predicted + attention
 
 
-def preference_step(size: Size, batch: Lengths, *, reference: bool = True) -> float:
-    """Forward and backward (twice a forward: by the inputs and by the weights) and, by default, the reference's
-    forward. Each prompt once, the head at the tokens that are trained on."""
-    once = forward(size, batch.once, batch.trained, batch.seen)
-    return (4 if reference else 3) * once
+def step(size: Size, batch: Lengths, *, passes: int, head: bool = True, copied: bool = False) -> float:
+    """A training step: `passes` is 3 for a forward and a backward pass (by the inputs and by the weights), 4 with a
+    reference's forward. Each prompt once, or `copied` for every response; `head` at the tokens that are trained on,
+    or, for a reward model, none to speak of."""
+    tokens, seen = (batch.useful, batch.copied) if copied else (batch.once, batch.seen)
+    return passes * forward(size, tokens, batch.trained if head else 0, seen)

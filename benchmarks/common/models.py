@@ -11,6 +11,7 @@ from pathlib import Path
 __all__ = ["EOS", "SIZES", "Size", "text", "write_model"]
 
 EOS = 1
+LONGEST = 4096
 _SPECIAL = ["<pad>", "<eos>", "<unk>"]
 
 
@@ -66,7 +67,7 @@ def write_model(size: Size, folder: Path, seed: int = 0) -> None:
         head_dim=size.head_width,
         intermediate_size=size.inner,
         vocab_size=size.vocabulary,
-        max_position_embeddings=2048,
+        max_position_embeddings=LONGEST,
         tie_word_embeddings=True,
         pad_token_id=0,
         bos_token_id=EOS,
@@ -80,4 +81,5 @@ def write_model(size: Size, folder: Path, seed: int = 0) -> None:
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {"pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
-    PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=2048, **special).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=LONGEST, **special)  # type: ignore[no-untyped-call]
+    tokenizer.save_pretrained(folder)

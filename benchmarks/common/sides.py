@@ -31,17 +31,22 @@ def have_peer() -> str | None:
     )
 
 
-def run(module: str, job: Mapping[str, Any], folder: Path, *, threads: int) -> dict[str, Any]:
+def run(module: str, job: Mapping[str, Any], folder: Path, threads: int, cache: Path | None = None) -> dict[str, Any]:
     """Run `python -m module JOB` with the benchmarks on its path and hand back what it measured.
 
     `folder` is new and its own: the job, the log and whatever the side writes lie there. Exits, with the end of the
-    log, if the side fails: half a comparison is none.
+    log, if the side fails: half a comparison is none. What Truing keeps for later runs lies in `cache`, by default in
+    `folder` too, so that no run has an easier time than its first.
     """
     folder.mkdir(parents=True)
     file, result, log = folder / "job.json", folder / "result.json", folder / "log.txt"
     file.write_text(json.dumps({**job, "threads": threads, "out": str(folder / "out"), "result": str(result)}))
     path = os.pathsep.join([str(BENCHMARKS), *filter(None, [os.environ.get("PYTHONPATH")])])
-    variables = environment(threads) | {"PYTHONPATH": path, "HF_DATASETS_CACHE": str(folder / "cache")}
+    variables = environment(threads) | {
+        "PYTHONPATH": path,
+        "HF_DATASETS_CACHE": str(folder / "cache"),
+        "TRUING_CACHE": str(cache or folder / "truing-cache"),
+    }
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
             [sys.executable, "-m", module, str(file)],

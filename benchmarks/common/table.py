@@ -8,10 +8,10 @@ from statistics import median
 __all__ = ["markdown", "spread"]
 
 
-def spread(values: Sequence[float], form: str) -> str:
+def spread(values: Sequence[float], form: str, *, show_range: bool = True) -> str:
     """The median and, of several, the range: `4.10 (3.95-4.30)`."""
     middle = form.format(median(values))
-    if len(values) == 1:
+    if len(values) == 1 or not show_range:
         return middle
     bare = form.removesuffix("x")
     return f"{middle} ({bare.format(min(values))}-{bare.format(max(values))})"

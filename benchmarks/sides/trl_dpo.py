@@ -17,6 +17,8 @@ from typing import Any
 
 from common.meter import Meter
 
+from sides import trl_common
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "float32": {"bf16": False, "gradient_checkpointing": False},
     "cached": {"bf16": False, "gradient_checkpointing": False, "precompute_ref_log_probs": True},
@@ -30,48 +32,18 @@ def main(job: dict[str, Any]) -> None:
 
     torch.set_num_threads(job["threads"])
 
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
     meter = Meter()
     meter.start()
-    config = DPOConfig(
-        output_dir=job["out"],
-        per_device_train_batch_size=job["batch"],
-        num_train_epochs=1,
-        learning_rate=job["learning_rate"],
-        lr_scheduler_type="constant",
-        beta=job["beta"],
-        train_sampling_strategy="sequential",  # the rows lie in the order in which the other side takes them
-        use_cpu=True,
-        report_to=[],
-        save_strategy="no",
-        logging_steps=1,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        **SETTINGS[job["setting"]],
-    )
-
-    class Watch(TrainerCallback):
-        def on_log(self, *_: Any, **now: Any) -> None:
-            logs = now["logs"]
-            if "grad_norm" in logs:  # the last line is about the whole run
-                meter.step(loss=logs["loss"], grad_norm=logs["grad_norm"], tokens=logs["num_tokens"])
-
-    rows = [json.loads(line) for line in Path(job["data"]).read_text(encoding="utf-8").splitlines()]
     trainer = DPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32),
-        args=config,
-        train_dataset=Dataset.from_list(rows),
+        args=DPOConfig(beta=job["beta"], **trl_common.settings(job), **SETTINGS[job["setting"]]),
+        train_dataset=trl_common.rows(job),
         processing_class=AutoTokenizer.from_pretrained(job["model"]),
-        callbacks=[Watch()],
     )
-    trainer.train()
-    trainer.save_model(str(Path(job["out"]) / "model"))
-    for number in range(len(meter.steps) - 1, 0, -1):
-        meter.steps[number]["tokens"] -= meter.steps[number - 1]["tokens"]  # TRL logs the sum so far
-    meter.write(Path(job["result"]))
+    trl_common.train(job, meter, trainer)
 
 
 if __name__ == "__main__":

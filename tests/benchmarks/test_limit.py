@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.limit import forward, preference_step
+from common.groups import Lengths
+from common.limit import forward, step
 from common.models import SIZES, Size, write_model
-from common.pairs import Lengths
 
 TINY = Size(hidden=2, layers=3, heads=1, key_heads=1, inner=5, vocabulary=7, head_width=2)
 
@@ -17,11 +17,17 @@ def test_a_forward_pass_is_two_operations_per_weight_and_token_and_four_per_atte
     assert forward(TINY, tokens=0, predicted=0, seen=10) == 4 * 2 * 3 * 10
 
 
-def test_a_step_is_four_forward_passes_with_a_reference_and_three_without() -> None:
-    batch = Lengths(pairs=1, prompt=2, response=1.5, once=5, useful=7, trained=3, seen=11)
+def test_a_step_is_three_forward_passes_and_a_fourth_for_a_reference() -> None:
+    batch = Lengths(groups=1, prompt=2, response=1.5, once=5, useful=7, trained=3, seen=11, copied=14)
     once = forward(TINY, 5, 3, 11)
-    assert preference_step(TINY, batch) == 4 * once
-    assert preference_step(TINY, batch, reference=False) == 3 * once
+    assert step(TINY, batch, passes=4) == 4 * once
+    assert step(TINY, batch, passes=3) == 3 * once
+    assert step(TINY, batch, passes=3, copied=True) == 3 * forward(TINY, 7, 3, 14)
+
+
+def test_a_reward_model_has_no_vocabulary_to_multiply_with() -> None:
+    batch = Lengths(groups=1, prompt=2, response=1.5, once=5, useful=7, trained=3, seen=11, copied=14)
+    assert step(TINY, batch, passes=3, head=False) == 3 * forward(TINY, 5, 0, 11)
 
 
 def test_the_weights_are_counted_as_the_model_has_them(tmp_path: Path) -> None:

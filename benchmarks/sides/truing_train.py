@@ -1,4 +1,7 @@
-"""Truing's DPO, as `truing train dpo` runs it: `recipe.load` and `train`, nothing else."""
+"""Truing, as `truing train RECIPE` runs it: `recipe.load` and `train`, nothing else.
+
+A job may say `copied` or `padded`: then every response is given a copy of its prompt (`sides.copied`).
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,35 @@ def main(job: dict[str, Any]) -> None:
     meter = Meter()
     meter.start()
     settings = recipe.load(
-        "dpo",
+        job["recipe"],
         {
             "model.path": job["model"],
             "data.train": job["data"],
             "data.validation_share": 0.0,
             "data.template": "plain",
-            "beta": job["beta"],
+            "data.max_prompt_tokens": None,
             "update.batch_size": job["batch"],
+            "update.epochs": 1,
             "update.learning_rate": job["learning_rate"],
             "update.schedule": "constant",
             "update.warmup": 0.0,
             "update.betas": [0.9, 0.999],
             "record.save_every": 0,
-            **job.get("settings", {}),
+            **job["settings"],
         },
     )
+    run = None
+    if way := job.get("prompts"):
+        from sides.copied import copy_prompts
+
+        run = copy_prompts(way)
 
     def watch(step: train.Step) -> None:
         numbers = step.metrics
-        tokens = round(numbers["tokens_per_second"] * numbers["seconds"])
+        tokens = round(numbers["tokens_per_second"] * numbers["seconds"]) if run is None else run.trained()
         meter.step(loss=numbers["loss"], grad_norm=numbers["grad_norm"], tokens=tokens)
 
-    train.train(settings, Path(job["out"]), watch=watch)
+    train.train(settings, Path(job["out"]), watch=watch, hear=lambda note: meter.ready())
     meter.write(Path(job["result"]))
 
 
