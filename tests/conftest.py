@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would download fails at once
+_cache = tempfile.TemporaryDirectory(prefix="truing-cache-")
+os.environ["TRUING_CACHE"] = _cache.name  # not the one of whoever runs the tests; it goes when they end
 torch.set_num_threads(1)
 
 WORDS = (

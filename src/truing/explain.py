@@ -5,6 +5,7 @@ from __future__ import annotations
 from truing import registry
 from truing.bind import Bound, bind
 from truing.recipe import Recipe, RolloutSettings, RoundsSettings
+from truing.references import is_cached
 from truing.streams import STREAMS
 
 __all__ = ["explain"]
@@ -56,6 +57,10 @@ def explain(recipe: Recipe) -> str:
         lines.append(f"                  while training {', '.join(models)}")
         return "\n".join(lines)
     lines += ["", f"models in memory: {', '.join(models)}"]
+    if is_cached(recipe, reads):
+        lines.append("ref_logprobs are kept on disk, and the reference is asked about what is not known yet")
+    elif not recipe.online and "ref_kl" in reads:
+        lines.append("the reference runs at every step: ref_kl needs all its probabilities, which are not kept")
     return "\n".join(lines)
 
 

@@ -84,6 +84,9 @@ class ModelSettings(Section):
     whose adapters stay float32. For full training keep float32 and set update.autocast."""
     lora: Lora | None = None
     """Train adapters instead of all weights."""
+    reference_cache_gb: float = Field(2.0, ge=0.0)
+    """What the reference says of responses from files is kept on disk for later epochs and runs, in at most so many
+    gigabytes for all runs together (docs/performance.md says where). 0 = ask the reference every time."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy as copying
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from truing.errors import ModelError
 
-__all__ = ["Reference", "load_adapter", "merged", "reference", "with_lora"]
+__all__ = ["Reference", "load_adapter", "merged", "reference", "reference_when_asked", "with_lora"]
 
 
 def with_lora(
@@ -119,11 +119,25 @@ class Reference:
         with reference.active() as model:   # evaluation mode, no gradients
             ...
 
-    `shared` says whether the model is the one in training (adapters off) or one of its own (frozen).
+    `shared` says whether the model is the one in training (adapters off) or one of its own (frozen). `load` makes one
+    of its own when it is asked for first, if ever.
     """
 
-    def __init__(self, model: Any, *, shared: bool) -> None:
-        self.model, self.shared = model, shared
+    def __init__(self, model: Any = None, *, shared: bool, load: Callable[[], Any] | None = None) -> None:
+        assert (model is None) != (load is None), "a model, or how to come by one"
+        self._model, self._load, self.shared = model, load, shared
+
+    @property
+    def model(self) -> Any:
+        if self._model is None:
+            assert self._load is not None
+            self._model = self._load()
+        return self._model
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a model is in memory."""
+        return self._model is not None
 
     @contextmanager
     def active(self) -> Iterator[Any]:
@@ -152,8 +166,16 @@ def reference(model: nn.Module, other: PreTrainedModel | None = None) -> Referen
     if other is None and isinstance(model, PeftModel):
         return Reference(model, shared=True)
     frozen: nn.Module = copying.deepcopy(model) if other is None else other
-    frozen.to(next(model.parameters()).device)
-    return Reference(frozen.requires_grad_(False).eval(), shared=False)
+    return Reference(_frozen(frozen, next(model.parameters()).device), shared=False)
+
+
+def reference_when_asked(load: Callable[[], nn.Module], device: torch.device) -> Reference:
+    """A reference with weights of its own that are not in memory before somebody asks it."""
+    return Reference(shared=False, load=lambda: _frozen(load(), device))
+
+
+def _frozen(model: nn.Module, device: torch.device) -> nn.Module:
+    return model.to(device).requires_grad_(False).eval()
 
 
 def _is_reward_model(model: PreTrainedModel) -> bool:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from truing.models.adapters import Reference
 from truing.models.deltas import adapter_l1
 from truing.models.forward import Runner
+from truing.models.head import Head, head_of
 from truing.models.heads import ValueHead, score_head
-from truing.models.logprobs import Head, head_of
+from truing.models.reference_cache import ReferenceCache
 from truing.models.values import ValueModel
 from truing.tree import Packed, Tree, budgeted, pack
 
@@ -27,7 +28,8 @@ step, at the end of two responses read together, or a score for each aspect at i
 class Policy:
     """Makes the streams whose maker is `policy` or `reference`, and only those that somebody reads.
 
-    `temperature` is the one that responses are sampled with: all log-probabilities are of logits divided by it.
+    `temperature` is the one that responses are sampled with: all log-probabilities are of logits divided by it. With
+    `cache` the reference is asked for its log-probabilities only where they are not known.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Policy:
         value: ValueHead | ValueModel | None = None,
         temperature: float = 1.0,
         checkpointing: bool = False,
+        cache: ReferenceCache | None = None,
     ) -> None:
         self.model, self.reference, self.value, self.temperature = model, reference, value, temperature
+        self.cache = cache
         self._runner = Runner(model, checkpointing=checkpointing)
         self._reference_runner: Runner | None = None
         self._heads: dict[int, Head] = {}  # by id of the model: looking one up costs a forward pass
@@ -63,7 +67,11 @@ class Policy:
             streams["adapter_l1"] = adapter_l1(self.model)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
             ref_hidden = None
-            if "ref_kl" in reads or ("ref_logprobs" in reads and "ref_logprobs" not in streams):
+            wants_logprobs = "ref_logprobs" in reads and "ref_logprobs" not in streams
+            if wants_logprobs and "ref_kl" not in reads and self.cache is not None:
+                ask = self._reference_logprobs
+                streams["ref_logprobs"] = self.cache.logprobs(packed, ask, autocast=autocast)
+            elif wants_logprobs or "ref_kl" in reads:
                 ref_hidden = self._ask_reference(packed, reads, streams)
             if "rewards" in reads:
                 streams["rewards"] = self.rewards(packed)
@@ -175,6 +183,12 @@ class Policy:
         if id(model) not in self._heads:
             self._heads[id(model)] = head_of(model)
         return self._heads[id(model)]
+
+    def _reference_logprobs(self, packed: Packed) -> Tensor:
+        """[rows, tokens]: what the reference says of the trained tokens."""
+        streams: dict[str, Tensor] = {}
+        self._ask_reference(packed, {"ref_logprobs"}, streams)
+        return streams["ref_logprobs"]
 
     def _ask_reference(self, packed: Packed, reads: Collection[str], streams: dict[str, Tensor]) -> Tensor:
         """The reference's hidden states, [N, H]; `ref_logprobs` is put into `streams` where it is read and missing."""
