@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from truing.errors import ModelError
 from truing.models.forward import PaddedPath, Runner, body_of, hidden_states_padded, no_dropout, unwrap
-from truing.models.logprobs import head_of
+from truing.models.head import head_of
 from truing.tree import Packed, Tree, pack
 
 SHARING = ["llama", "llama_grouped", "qwen3", "mistral", "gemma", "gemma3", "gpt2", "gpt_neox", "phi", "olmo2", "opt"]

@@ -1,3 +1,5 @@
+"""Everything that is read off chunks of logits: log-probabilities, entropies, divergences, and the head itself."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from truing.errors import ModelError
-from truing.models.logprobs import Head, collision_logprobs, head_of, token_kl, token_logprobs
+from truing.models.divergence import collision_logprobs, token_kl
+from truing.models.head import Head, head_of
+from truing.models.logprobs import token_logprobs
 
 N, H, V = 11, 6, 13
 

@@ -5,6 +5,7 @@ of an architecture) and gives them these forward passes; weights, names and ever
 
     RMSNorm      kept for the backward pass: x and one number a row; the usual chain of operations keeps x three times
     gated MLP    down(act(gate)·up): kept are gate and up; act(gate) and the product are made again
+    LoRA         `lowrank.py`
 
 Only float32 on a CPU comes here. With autocast, other types or on other devices the original forward pass runs.
 """
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from truing.models.lowrank import LoraLinear, is_lora
 from truing.models.products import Linear, product, weight_gradient
 
 __all__ = ["gated_down", "rms_norm", "speed_up"]
@@ -29,7 +31,8 @@ _ROWS = 256
 
 
 def speed_up(model: nn.Module) -> None:
-    """Change `model` in place, for as long as it lives: linear layers, RMS norms and gated MLPs of known form."""
+    """Change `model` in place, for as long as it lives: linear layers, with LoRA or
+    without, RMS norms and gated MLPs of known form."""
     modules = [module for module in model.modules() if not _is_hooked(module)]
     for module in modules:
         if type(module) is nn.Linear:
@@ -39,6 +42,8 @@ def speed_up(model: nn.Module) -> None:
             _become(module, _Norm)
         elif _is_gated_mlp(module):
             _become(module, _GatedMLP)
+        elif is_lora(module):
+            _become(module, LoraLinear)
 
 
 def _is_hooked(module: nn.Module) -> bool:
@@ -158,20 +163,20 @@ def _by_rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 _Forward = Callable[[Tensor], Tensor]
-_Backward = Callable[[Tensor, Tensor], Tensor]
+_Backward = Callable[[Tensor, Tensor, Tensor], None]
 
 
 def _activation(module: nn.Module) -> tuple[_Forward, _Backward] | None:
-    """(act(x), gradient of act at x times g) of an activation module, if it is known."""
+    """(act(x), and what writes the gradient of act at x times g into a third), if it is known."""
     name = type(module).__name__
     if name in ("SiLU", "SiLUActivation"):
-        return F.silu, torch.ops.aten.silu_backward
+        return F.silu, lambda g, x, out: torch.ops.aten.silu_backward.grad_input(g, x, grad_input=out)
     approximate = "none" if name == "GELUActivation" else "tanh" if name in ("GELUTanh", "PytorchGELUTanh") else None
     if approximate is None:
         return None
     return (
         lambda x: F.gelu(x, approximate=approximate),
-        lambda g, x: torch.ops.aten.gelu_backward(g, x, approximate=approximate),
+        lambda g, x, out: torch.ops.aten.gelu_backward.grad_input(g, x, approximate=approximate, grad_input=out),
     )
 
 
@@ -228,7 +233,7 @@ class _GatedDown(torch.autograd.Function):
             d, acted = product(g, weight.t()), act(x)
             torch.mul(d, acted, out=into_up)
             torch.mul(acted, y, out=into_inputs)
-            into_gate.copy_(slope(d.mul_(y), x))
+            slope(d.mul_(y), x, into_gate)
         return (
             grad_gate,
             grad_up,

@@ -9,6 +9,7 @@ The choice depends on the processor alone and never on a measurement, so that a 
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 __all__ = ["Linear", "linear", "onednn_is_faster", "product", "weight_gradient"]
+
+# oneDNN makes a kernel for every shape and keeps the last 1,024 of them, in two caches. Batches of ever new lengths
+# fill them, a quarter of a gigabyte; a micro-batch has some twenty shapes. Read when the first kernel is made.
+os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 @cache
