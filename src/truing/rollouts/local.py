@@ -1,7 +1,7 @@
 """Rollouts in this process: any causal LM, continuously batched, one prefill per prompt.
 
 Prompts wait in a queue; a row is a response in the making. Ended rows leave at once and rows of waiting prompts take
-their room. Two engines run the model: `lean_llama` where the model has Llama's shape and its first logits agree with
+their room. Two engines run the model: `lean` where the model has Llama's shape and its first logits agree with
 the model's own, `generic` everywhere else. Both read the live weights on every call, so training between calls needs
 no notice.
 """
@@ -22,7 +22,8 @@ from truing.errors import DataError, ModelError, RecipeError, TrainingError
 from truing.rollouts.draw import next_tokens, noise
 from truing.rollouts.engine import Engine, Moves, fill_holes
 from truing.rollouts.generic import GenericEngine
-from truing.rollouts.lean_llama import LeanEngine, Unfit, Weights, read_weights
+from truing.rollouts.lean.engine import LeanEngine
+from truing.rollouts.lean.weights import Unfit, Weights, read_weights
 from truing.rollouts.sampling import Sample, Sampling, ends_with_stop, sample_seeds
 
 __all__ = ["LocalRollouts", "Sample", "Sampling"]
@@ -122,6 +123,8 @@ class LocalRollouts:
         sizes = {"longest_prompt": longest, "max_new_tokens": max_new_tokens}
         try:
             weights = read_weights(core, longest + max_new_tokens)
+            if wanted > 1:  # a product of one row is as fast without the copy
+                weights = weights.packed()
             fault = self._distrust(core, weights, prompt)
             if fault is None:
                 max_rows = self._max_rows(wanted, longest + max_new_tokens)
