@@ -87,6 +87,10 @@ def test_a_run_from_the_command_line_says_where_everything_is(toy_folder: Path, 
     assert f"model: {out / 'model'}" in run.stdout
     assert "loss 0.69" in run.stderr
     assert (out / "model" / "config.json").exists()
+    first, *stages = (line.partition("  ")[2] for line in run.stderr.splitlines() if line.startswith("dpo → "))
+    assert first == "loading torch and transformers", "said before anything takes time"
+    assert f"reading and tokenising {pairs}" in stages
+    assert "saving the model" in stages
 
 
 def test_a_wrong_key_of_a_recipe(toy_folder: Path, pairs: Path, tmp_path: Path) -> None:

@@ -111,3 +111,21 @@ def test_chosen_metrics_keep_their_order_and_leave_the_rest_out() -> None:
 
 def test_durations_read_like_a_clock() -> None:
     assert [duration(s) for s in (4.6, 760, 3723)] == ["0:05", "12:40", "1:02:03"]
+
+
+def test_before_the_first_step_a_log_gets_each_stage_at_once_and_one_that_lasts_every_five_seconds() -> None:
+    file, console = log()
+    clock = Clock()
+    with Progress("dpo", console=console, clock=clock) as progress:
+        progress.stage("loading the tokenizer")
+        progress.stage("reading pairs.jsonl")
+        for groups in range(1, 8):
+            clock.now += 1.0
+            progress.stage("reading pairs.jsonl", f"{groups} groups")
+        progress.stage("loading the model")
+    assert file.getvalue().splitlines() == [
+        "dpo  loading the tokenizer",
+        "dpo  reading pairs.jsonl",
+        "dpo  reading pairs.jsonl: 5 groups",
+        "dpo  loading the model",
+    ]

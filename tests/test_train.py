@@ -212,7 +212,9 @@ def test_sigkill_at_any_moment_changes_nothing_in_the_end(toy_folder: Path, pair
         arguments += ["--set", setting]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*arguments, "--out", str(whole)], check=True, env=environment, capture_output=True)
+    # Each has a cache of its own: the second must not learn from the first what the reference said.
+    alone = {**environment, "TRUING_CACHE": str(tmp_path / "cache")}
+    subprocess.run([*arguments, "--out", str(whole)], check=True, env=alone, capture_output=True)
     kills = 0
     for wait in (0.05, 0.4, 0.9, 0.2, 0.6, 0.0):
         process = subprocess.Popen(

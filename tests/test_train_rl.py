@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from truing import recipe, registry
 from truing.batch import Batch
+from truing.experience.online import Online
 from truing.models.loading import load_causal_lm
 from truing.models.values import ValueModel
 from truing.record import read_record
@@ -114,6 +115,36 @@ def test_policy_reference_and_sampler_divide_their_logits_by_the_same_temperatur
             expected = (logits / 0.7).log_softmax(-1)[torch.arange(len(branch.tokens)), branch.tokens].tolist()
             for found in (row, other, branch.logprobs):
                 assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_old_logprobs_of_the_first_pass_are_those_that_were_asked_for_before(toy_folder: Path, prompts: Path) -> None:
+    ended = []
+    for whole in (False, True):
+        run = wired(toy_folder, prompts, "grpo", passes=3, minibatches=1, tokens_per_batch=60, learning_rate=1e-2)
+        assert isinstance(run.experience, Online)
+        assert run.experience.whole
+        run.experience.whole = whole  # False: ask before the update, as where there are minibatches
+        batch = run.experience.batch(0)
+        assert ("old_logprobs" in batch.trees[0].feedback) is not whole
+        metrics = run.updater.step(batch, 0)
+        assert metrics["clip_ratio/region"] > 0, "later passes are measured against the first"
+        ended.append((metrics["loss"], [p.detach().clone() for p in run.policy.trained.parameters()]))
+    (asked, before), (by_the_way, after) = ended
+    assert by_the_way == asked
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_the_reference_is_run_once_for_all_passes_over_a_batch(toy_folder: Path, prompts: Path) -> None:
+    run = wired(toy_folder, prompts, "grpo", passes=3, minibatches=1, tokens_per_batch=10_000)
+    assert run.policy.reference is not None
+    run.updater.step(run.experience.batch(0), 0)  # checks of attention and head are behind us
+    batch = run.experience.batch(1)
+    for tree in batch.trees:
+        del tree.feedback["ref_logprobs"]  # as of a batch that came from files: nobody was asked before
+    asked: list[int] = []
+    run.policy.reference.model.get_decoder().register_forward_hook(lambda *_: asked.append(1))
+    run.updater.step(batch, 1)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["head", "own backbone"])

@@ -7,7 +7,9 @@ import pytest
 from truing import recipe
 from truing.checks import check
 from truing.errors import DataError, RecipeError
-from truing.wire import wire
+from truing.experience.offline import trees
+from truing.experience.stored import StoredTrees
+from truing.wire import read_groups, wire
 
 
 def _load(tmp_path: Path, text: str, **overrides: object) -> recipe.Recipe:
@@ -106,3 +108,26 @@ def test_what_was_cut_is_in_the_notes_and_dropping_everything_is_an_error(toy_fo
     assert any("responses cut to 3 tokens" in note for note in notes)
     with pytest.raises(DataError, match="no group is left to train on"):
         _wire("dpo", toy_folder, pairs, max_response_tokens=1, truncation="drop")
+
+
+def test_tokens_lie_on_disk_and_are_those_of_the_groups_in_memory(toy_folder: Path, pairs: Path) -> None:
+    """Reading in one pass holds out the same groups, in the same order, as reading everything first."""
+    overrides = {"model.path": str(toy_folder), "data.train": str(pairs), "data.validation_share": 0.25}
+    chosen = recipe.load("dpo", overrides)
+    run = wire(chosen)
+    reads = run.updater.loss.reads
+    for found, groups in zip((run.experience.trees, run.heldout), read_groups(chosen, []), strict=True):
+        assert isinstance(found, StoredTrees)
+        assert list(found) == trees(groups, run.chat, reads)
+
+
+def test_whoever_waits_is_told_what_is_being_done(toy_folder: Path, pairs: Path) -> None:
+    overrides = {"model.path": str(toy_folder), "data.train": str(pairs)}
+    said: list[tuple[str, str]] = []
+    wire(recipe.load("sft", overrides), say=lambda stage, detail: said.append((stage, detail)))
+    assert said == [
+        ("loading the tokenizer", ""),
+        (f"reading and tokenising {pairs}", ""),
+        (f"reading and tokenising {pairs}", "40 groups, all"),
+        ("loading the model", ""),
+    ]

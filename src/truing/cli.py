@@ -5,8 +5,11 @@ Nothing heavy is imported before a verb needs it, so that `truing --help` answer
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,11 +84,16 @@ def train(
     if reward:
         overrides["rewards"] = [_reward(r) for r in reward]
     chosen = recipes.load(recipe, overrides | recipes.assignments(settings or []))
+    from truing.feedback.files import check_source
     from truing.progress import Progress
-    from truing.train import train as run
 
-    _quiet()
+    for source in (chosen.data.train, chosen.data.validation):
+        if source and not resume:
+            check_source(source)
     with Progress(f"{chosen.name} → {out}") as progress:
+        progress.stage("loading torch and transformers")
+        with importing():
+            from truing.train import train as run
         # Before the first step: who hears that half of the prompts are cut may not want to wait for the rest.
         result = run(
             chosen,
@@ -94,6 +102,7 @@ def train(
             watch=progress.step,
             hear=lambda note: progress.note(f"note: {note}"),
             tell=lambda finding: progress.note(f"{finding.action}: {finding}"),
+            say=progress.stage,
         )
     _say(f"model: {result.model}")
     _say(f"record: {out / 'record.jsonl'}")
@@ -121,7 +130,10 @@ def explain(recipe: Annotated[str, typer.Argument(help="A recipe.")], settings: 
 
     for file in use or []:
         use_file(file)
-    _say(explained(module.load(recipe, settings or [])))
+    chosen = module.load(recipe, settings or [])
+    with importing():
+        text = explained(chosen)
+    _say(text)
 
 
 @app.command()
@@ -144,9 +156,6 @@ def generate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Sample responses; with rewards, score them and put the best first, or write the best alone (best-of-N)."""
-    from truing.generate import generate as run
-    from truing.rollouts.sampling import Sampling
-
     if best_of and not reward:
         raise UserError("--best-of, and nothing says which is best", remedy="Name a --reward.")
     if best_of and samples != 1:
@@ -155,8 +164,11 @@ def generate(
         )
     if keep_all and not best_of:
         raise UserError("--all without --best-of", remedy="Without --best-of every sample is written anyway.")
-    _quiet()
-    named = _rewards(reward, use)
+    with importing():
+        from truing.generate import generate as run
+        from truing.rollouts.sampling import Sampling
+
+        named = _rewards(reward, use)
     done = run(
         model,
         data,
@@ -185,11 +197,141 @@ def export(
     seed: Annotated[int, typer.Option("--seed", help="dare: decides what is dropped.")] = 0,
 ) -> None:
     """Merge adapters into their base and write a plain Hugging Face folder."""
-    _quiet()
-    from truing.export import export as run
-    from truing.export import settings
+    with importing():
+        from truing.export import export as run
+        from truing.export import settings
 
     _say(run(models, out, settings(by, weights, density, seed)).text())
+
+
+@app.command()
+def collect(
+    source: Annotated[str, typer.Argument(help="File of prompts, or of groups to be judged.")],
+    kind: Annotated[
+        str,
+        typer.Option("--kind", help="pair, ranking, thumbs, stars, steps, critique, edit or red_team."),
+    ] = "pair",
+    store: Annotated[str, typer.Option("--store", help="SQLite file, or postgresql://user@host/name.")] = "studio.db",
+    name: Annotated[str | None, typer.Option("--name", help="Name of the project; the file's by default.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the kind, as in aspects=[helpful,correct]."),
+    ] = None,
+    guidelines: Annotated[
+        Path | None, typer.Option("--guidelines", help="Markdown that people read before they begin.")
+    ] = None,
+    gold: Annotated[
+        str | None, typer.Option("--gold", help="File with known answers (column `gold`), mixed in all the time.")
+    ] = None,
+    qualification: Annotated[
+        str | None, typer.Option("--qualification", help="File with known answers: the test before real work.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Answers the prompts; several: blind battles. Red team: talks.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Answers of each model to a prompt.")] = None,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0)] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 256,
+    overlap: Annotated[int, typer.Option("--overlap", min=1, help="People who judge a shared item.")] = 2,
+    overlap_share: Annotated[
+        float, typer.Option("--overlap-share", min=0.0, max=1.0, help="Share of items that are shared.")
+    ] = 0.1,
+    wage: Annotated[float | None, typer.Option("--wage", min=0.0, help="Money per hour, to know the cost.")] = None,
+    annotators: Annotated[str, typer.Option("--annotators", help="Names, as in ann,ben.")] = "",
+    new_links: Annotated[
+        bool, typer.Option("--new-links", help="New links also for people who have one; the old ones end.")
+    ] = False,
+    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any that is free.")] = 8765,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Public address, if another server stands in front of this one.")
+    ] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Collect feedback from people: serve the labelling application for a file."""
+    from truing import recipe
+    from truing.studio import kinds
+    from truing.studio.store import Store
+    from truing.studio.web import collect as collecting
+    from truing.studio.web.serve import listen
+
+    found = kinds.get(kind)
+    wanted = recipe.assignments(settings or [])
+    found.settings(wanted)
+    listening = listen(host, port)
+    with Store.open(store) as opened:
+        make, talk = None, None
+        if model:
+            with importing():
+                from truing.rollouts.sampling import Sampling
+                from truing.studio.web.candidates import generated, needed, talk_to
+
+            sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+            if kind == "red_team":
+                if len(model) != 1:
+                    raise UserError(f"{len(model)} models to talk to", where="--model", remedy="Name one.")
+                talk = talk_to(model[0], sampling)
+            else:
+                number = samples or needed(kind, len(model))
+                make = lambda: generated(source, kind, model, number, sampling)  # noqa: E731
+        elif samples:
+            raise UserError(f"--samples {samples}, and nothing says of which model", remedy="Name a --model.")
+        elif kind == "red_team":
+            raise UserError("there is no model to talk to", where="--kind red_team", remedy="Name a --model.")
+        project, added = collecting.prepare(
+            opened,
+            source,
+            kind,
+            name=name,
+            settings=wanted,
+            guidelines=guidelines,
+            gold=gold,
+            qualification=qualification,
+            make=make,
+            skip_bad=skip_bad,
+            overlap=overlap,
+            overlap_share=overlap_share,
+            wage=wage,
+        )
+        total = sum(opened.num_items(project.id).values())
+        _say(f"{project.name}: {total} items ({added} new), {found.title.lower()}; kept in {opened.place}")
+        _serve(opened, listening, url, [n for n in map(str.strip, annotators.split(",")) if n], new_links, talk)
+
+
+@app.command()
+def studio(
+    store: Annotated[str, typer.Option("--store", help="SQLite file, or postgresql://user@host/name.")] = "studio.db",
+    annotators: Annotated[str, typer.Option("--annotators", help="Names, as in ann,ben.")] = "",
+    new_links: Annotated[
+        bool, typer.Option("--new-links", help="New links also for people who have one; the old ones end.")
+    ] = False,
+    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any that is free.")] = 8765,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Public address, if another server stands in front of this one.")
+    ] = None,
+) -> None:
+    """Serve what `truing collect` has begun."""
+    from truing.studio.store import Store
+    from truing.studio.web.serve import listen
+
+    listening = listen(host, port)
+    with Store.open(store) as opened:
+        _serve(opened, listening, url, [n for n in map(str.strip, annotators.split(",")) if n], new_links, None)
+
+
+def _serve(store: Any, listening: Any, url: str | None, annotators: list[str], renew: bool, talk: Any) -> None:
+    """Print everybody's link and serve."""
+    from truing.studio.web.collect import sign_in_links
+    from truing.studio.web.serve import address, serve
+
+    public = (url or address(listening)).rstrip("/")
+    for each in sign_in_links(store, public, annotators, renew=renew):
+        has = "has a link already; --new-links makes another"
+        _say(f"  {each.role:9} {each.name:16} {each.url or has}")
+    _say(f"serving at {public}; Ctrl-C ends it")
+    sys.stdout.flush()
+    serve(store, listening, public, talk)
 
 
 @app.command()
@@ -202,14 +344,15 @@ def quickstart(
     ] = False,
 ) -> None:
     """The whole job on the embedded world, in minutes: SFT, reward model, DPO, GRPO, evaluation, report."""
-    _quiet()
     if reasoning:
-        from truing.quickstart import reasoning as stages
+        with importing():
+            from truing.quickstart import reasoning as stages
 
         page = stages.reasoning(out, stages.Settings(seed=seed), resume=resume)
     else:
-        from truing.quickstart import Settings
-        from truing.quickstart import quickstart as run
+        with importing():
+            from truing.quickstart import Settings
+            from truing.quickstart import quickstart as run
 
         page = run(out, Settings(seed=seed), resume=resume)
     _say(f"report: {page}")
@@ -227,11 +370,11 @@ def compare_methods(
 ) -> None:
     """Train every offline method on the same preferences of the embedded world and judge them: one table, one plot.
     With --online every online method against the same reward model, and how far each goes for what it gains."""
-    _quiet()
-    if online:
-        from truing.quickstart.frontier import frontier as run
-    else:
-        from truing.quickstart.compare import compare_methods as run
+    with importing():
+        if online:
+            from truing.quickstart.frontier import frontier as run
+        else:
+            from truing.quickstart.compare import compare_methods as run
 
     page = run(out, method, seeds=range(seeds), resume=resume)
     _say(f"report: {page}")
@@ -320,13 +463,13 @@ def evaluate_best_of_n(
     skip_bad: SkipBad = False,
 ) -> None:
     """What the best of N is worth, and how far from the model it can be, for N = 1, 2, 4, ..."""
-    from truing.evaluate.sampled_best_of_n import measure
-    from truing.rollouts.sampling import Sampling
-
     if not reward:
         raise UserError("nothing says which is best", where="evaluate best-of-n", remedy="Name a --reward.")
-    _quiet()
-    named = _rewards(reward, use)
+    with importing():
+        from truing.evaluate.sampled_best_of_n import measure
+        from truing.rollouts.sampling import Sampling
+
+        named = _rewards(reward, use)
     report = measure(
         model,
         data,
@@ -351,9 +494,9 @@ def evaluate_reward(
     format: Format = None,
 ) -> None:
     """Compare a reward model with people's preferences: accuracy, calibration, length."""
-    from truing.evaluate.reward_model import evaluate_reward as run
+    with importing():
+        from truing.evaluate.reward_model import evaluate_reward as run
 
-    _quiet()
     _say(run(model, data, out, format=format, category=category).text())
     _say(f"report: {out}")
 
@@ -375,6 +518,56 @@ def feedback_stats(file: str, format: Format = None, skip_bad: SkipBad = False) 
     from truing.feedback.stats import stats
 
     _say(stats(file, format=format, skip_bad=skip_bad).text())
+
+
+@feedback_app.command("agreement")
+def feedback_agreement(
+    file: str,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    target: Annotated[float, typer.Option("--target", help="Agreement to reach: kappa, or alpha of numbers.")] = 0.6,
+    item: Annotated[
+        str | None, typer.Option("--item", help="Column that tells apart items with the same prompt and responses.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Column to break disagreement down by.")] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="A,B,...", help="A plain table: columns, one an annotator.")
+    ] = None,
+    level: Annotated[
+        str, typer.Option("--level", help="What --columns hold: nominal (words), ordinal or interval (numbers).")
+    ] = "nominal",
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """Do people agree? Kappa and alpha with intervals, by pair and overall, and where they part."""
+    import json
+
+    from truing.feedback.agreement import agreement
+
+    names = [name.strip() for name in columns.split(",") if name.strip()] if columns else []
+    found = agreement(
+        file, format=format, skip_bad=skip_bad, target=target, item=item, by=by, columns=names, level=level
+    )
+    _say(json.dumps(found.as_json(), ensure_ascii=False, indent=1) if as_json else found.text())
+
+
+@feedback_app.command("interface")
+def feedback_interface(
+    file: str,
+    out: Annotated[Path, typer.Option("--out", help="XML file to write.")],
+    ask: Annotated[
+        list[str] | None,
+        typer.Option("--ask", help="Ask for it, too: preference, ranking, thumbs, critique, edit, or an aspect."),
+    ] = None,
+    format: Format = None,
+) -> None:
+    """Write the labelling interface that Label Studio wants for the tasks of a file."""
+    from truing.feedback import read
+    from truing.feedback.formats.label_studio import config
+
+    if not out.parent.is_dir():
+        raise UserError("there is no such folder", where=str(out.parent), remedy="Make it first.")
+    out.write_text(config(read(file, format=format), kinds=ask or []), encoding="utf-8")
+    _say(f"interface: {out}")
 
 
 @feedback_app.command("convert")
@@ -405,6 +598,9 @@ def feedback_convert(
         float | None,
         typer.Option("--threshold", help="The score from which on a response is good; the middle of the scale."),
     ] = None,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="To labelling tools: as what models predict, not as what people said.")
+    ] = False,
 ) -> None:
     """Rewrite a file in another format, or as another kind of feedback."""
     from truing.feedback.convert import Options, convert
@@ -412,7 +608,16 @@ def feedback_convert(
     if strength_scale is not None and strength_scale <= 0:
         raise UserError(f"--strength-scale is {strength_scale}", remedy="It should be above 0, in points of the score.")
     options = Options(aspect, tolerance, strength_scale, threshold)
-    done = convert(file, out, to=to, format=format, skip_bad=skip_bad, merge_by=merge, options=options)
+    done = convert(
+        file,
+        out,
+        to=to,
+        format=format,
+        skip_bad=skip_bad,
+        merge_by=merge,
+        options=options,
+        predictions=predictions,
+    )
     _say(done.text())
 
 
@@ -433,11 +638,20 @@ def _rewards(texts: list[str] | None, use: list[Path] | None) -> list[Any]:
     return [Named.model_validate(as_named(_reward(text))) for text in texts or []]
 
 
-def _quiet() -> None:
-    """Other libraries' progress bars and advice do not belong in our output."""
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import what is heavy inside of it: faster, and without other libraries' progress bars and advice."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Libraries are a million objects that live as long as the process. Looking through them for garbage is a fifth of
+    # the time of importing them, and a second more at exit.
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def main() -> None:

@@ -69,7 +69,8 @@ class Progress:
         self._done = 0
         self._metrics: dict[str, float] = {}
         self._first: tuple[int, float] | None = None
-        self._next_line = -math.inf
+        self._next_line = self._next_stage = -math.inf
+        self._stage = ""
         self._live: Bar | None = None
         self._task = TaskID(0)
 
@@ -104,6 +105,16 @@ class Progress:
         elif now >= self._next_line:
             self._next_line = now + self._every
             self._print(f"{self.what}  {self._state(now)}")
+
+    def stage(self, what: str, detail: str = "") -> None:
+        """What is being done before the first step or after the last, and how far it is: at once where it is another
+        stage than before, then as often as steps are shown."""
+        text = f"{what}: {detail}" if detail else what
+        if self._live is not None:
+            self._live.update(self._task, state=text)
+        elif what != self._stage or self._clock() >= self._next_stage:
+            self._stage, self._next_stage = what, self._clock() + self._every
+            self._print(f"{self.what}  {text}")
 
     def note(self, text: str) -> None:
         """A line of its own, above the bar."""

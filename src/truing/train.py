@@ -35,7 +35,7 @@ from truing.monitor.guard import Guard, Rollbacks, stopped
 from truing.recipe import Recipe, dump, load
 from truing.record import Recorder, json_safe, replace_text
 from truing.update import Updater
-from truing.wire import Run, wire
+from truing.wire import Run, Say, silent, wire
 
 __all__ = ["Result", "Step", "loop", "train"]
 
@@ -93,9 +93,11 @@ def train(
     watch: Callable[[Step], None] = lambda step: None,
     hear: Callable[[str], None] = lambda note: None,
     tell: Callable[[Finding], None] = lambda finding: None,
+    say: Say = silent,
 ) -> Result:
-    """Run a recipe into a folder. `watch` sees every step; `hear` gets each of the run's notes before the first one;
-    `tell` gets what the monitor finds, when it is news. `TrainingError` where the monitor stops the run.
+    """Run a recipe into a folder. `watch` sees every step; `hear` gets each of the run's notes before the first one,
+    and how often the reference was asked after the last; `tell` gets what the monitor finds, when it is news; `say`
+    what is being done before the first step and after the last. `TrainingError` where the monitor stops the run.
 
     With `resume` a run that was cut goes on from its newest checkpoint and ends with the same weights, bit for bit, as
     one that was not; a finished run is returned as it is. `RecipeError` for a folder that holds another run.
@@ -108,7 +110,7 @@ def train(
     began = time.perf_counter()
     if recipe.rounds:
         return _in_rounds(recipe, out, began, watch, hear)
-    run = wire(recipe)
+    run = wire(recipe, scratch=next(folder for folder in (out, *out.absolute().parents) if folder.is_dir()), say=say)
     for note in run.notes:
         hear(note)
     out.mkdir(parents=True, exist_ok=True)
@@ -123,12 +125,16 @@ def train(
     while True:
         run.updater.slowed = rollbacks.share
         guard = Guard(out, recipe.monitor, start, tell)
-        finding = guard.pending or _steps(run, out, start, guard, watch)
+        finding = guard.pending or _steps(run, out, start, guard, watch, say)
         if finding is None:
             break
         if finding.action == "stop":
             raise stopped(finding)
         start = _back(run, out, finding, rollbacks)
+    if run.remembered is not None:
+        run.notes.append(run.remembered.summary())
+        hear(run.notes[-1])
+    say("saving the model", "")
     about = {"recipe": recipe.name, **_scale(run)}
     save_model(run.policy.model, run.chat.tokenizer, out / "model", metadata=about)
     if isinstance(run.experience, Online) and run.experience.co_reward is not None:
@@ -155,9 +161,10 @@ def _in_rounds(
     return result
 
 
-def _steps(run: Run, out: Path, start: int, guard: Guard, watch: Callable[[Step], None]) -> Finding | None:
+def _steps(run: Run, out: Path, start: int, guard: Guard, watch: Callable[[Step], None], say: Say) -> Finding | None:
     """The steps from `start` to the end; or what the monitor found, if that asks to stop or to go back."""
     settings, checkpoints, number = run.recipe.record, out / "checkpoints", start
+    say("the first step", "")
     with Recorder(out, resume_step=start) as recorder:
         if start == 0:
             held = run.heldout
@@ -190,11 +197,16 @@ def _steps(run: Run, out: Path, start: int, guard: Guard, watch: Callable[[Step]
             if finding.action == "rollback":
                 return finding
             raise
+        finally:
+            if run.remembered is not None:
+                run.remembered.cache.flush()
     return None
 
 
 def _save(run: Run, checkpoints: Path, number: int, more: int = 0) -> None:
     """Write a checkpoint; `more` are kept besides as many as the recipe says."""
+    if run.remembered is not None:  # first: whoever goes on from this checkpoint has read what is written here
+        run.remembered.cache.flush()
     checkpoint.save(
         checkpoints,
         number,
@@ -239,12 +251,16 @@ def _evaluation(run: Run) -> dict[str, float]:
     return {f"eval/{name}": value for name, value in metrics.items()}
 
 
+_SCALED = 256
+"""Groups whose rewards say where zero is and how large one is: a standard error of 4 % of a deviation."""
+
+
 def _scale(run: Run) -> dict[str, Any]:
     """How a reward model is read, and mean and spread of its scores on what it was trained on, for z-scores."""
     if run.reading is None:
         return {}
     assert isinstance(run.experience, Offline)
-    some, limit = run.experience.trees[:1000], run.updater.tokens_per_batch
+    some, limit = run.experience.trees[:_SCALED], run.updater.tokens_per_batch
     about: dict[str, Any] = {"reading": run.reading}
     match run.reading:
         case "steps" | "pair":  # probabilities need no scale
@@ -268,9 +284,10 @@ def _claim(recipe: Recipe, out: Path, resume: bool) -> None:
             where=str(out),
             remedy="Continue it with --resume, or choose another --out.",
         )
-    # The monitor looks on: who has read what stopped a run may go on with another.
-    held = load(file).model_dump(exclude={"monitor"})
-    odd = _difference(held, recipe.model_dump(exclude={"monitor"}))
+    # The monitor looks on, and a cache takes space: who has read what stopped a run may go on with others.
+    free: Any = {"monitor": True, "model": {"reference_cache_gb"}}
+    held = load(file).model_dump(exclude=free)
+    odd = _difference(held, recipe.model_dump(exclude=free))
     if odd:
         raise RecipeError(
             f"the run in this folder was made with another recipe: {odd}",

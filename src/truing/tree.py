@@ -151,12 +151,15 @@ def pack(trees: Sequence[Tree]) -> Packed:
             if not (length or size):
                 raise DataError("a response without a token to an empty prompt", remedy="Drop it, or give it a prompt.")
             row = len(groups)
-            for column, (token, trained) in enumerate(zip(branch.tokens, branch.mask, strict=True)):
-                if trained and (column or length):
-                    predictors.append(first + column - 1 if column else prompt_end - 1)
-                    targets.append(token)
-                    rows.append(row)
-                    columns.append(column)
+            trained: Sequence[int] = range(size)
+            if not all(branch.mask):
+                trained = [column for column, inside in enumerate(branch.mask) if inside]
+            if not length:  # nothing precedes a first token
+                trained = [column for column in trained if column]
+            predictors += [first + column - 1 if column else prompt_end - 1 for column in trained]
+            targets += [branch.tokens[column] for column in trained]
+            rows += [row] * len(trained)
+            columns += trained
             token_ids += branch.tokens
             position_ids += range(length, length + size)
             spans.append((first, first + size))

@@ -145,6 +145,9 @@ def _zeros(streams: Mapping[str, Tensor], reads: set[str]) -> dict[str, Tensor]:
 Part = tuple[Packed, dict[str, Tensor]]
 """A micro-batch and its streams that do not come out of the model in training."""
 
+_Cut = tuple[list[Part], list[Tensor]]
+"""What an optimizer step is over, in micro-batches, and what each term is divided by."""
+
 
 class Updater:
     """Changes the policy, one batch at a time."""
@@ -175,8 +178,11 @@ class Updater:
         rate = learning_rate(step, self.steps, self.settings) * self.slowed
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
+        cut: _Cut | None = None
         for number, trees in enumerate(self._minibatches(batch, step)):
-            for name, value in self._optimize(trees, step, first=number == 0).items():
+            if cut is None or self.settings.minibatches > 1:
+                cut = self._cut(trees)  # without minibatches every pass is over the same
+            for name, value in self._optimize(trees, cut, step, first=number == 0).items():
                 logged[name].append(value)
         return {**{name: sum(v) / len(v) for name, v in logged.items()}, "lr": rate}
 
@@ -247,10 +253,13 @@ class Updater:
         for (_, data), share in zip(parts, shares, strict=True):
             data[name] = share
 
-    def _optimize(self, trees: Sequence[Tree], step: int, *, first: bool) -> dict[str, float]:
-        """One optimizer step. `first`: the policy is still the one that sampled this batch."""
+    def _cut(self, trees: Sequence[Tree]) -> _Cut:
         parts = self._parts(trees)
-        counts = self.loss.counts([streams for _, streams in parts])
+        return parts, self.loss.counts([streams for _, streams in parts])
+
+    def _optimize(self, trees: Sequence[Tree], cut: _Cut, step: int, *, first: bool) -> dict[str, float]:
+        """One optimizer step. `first`: the policy is still the one that sampled this batch."""
+        parts, counts = cut
         totals = Totals()
         self._add_statistics(trees, parts, autocast=self.settings.autocast)
         gaps = Gaps()
@@ -259,8 +268,12 @@ class Updater:
             if first and "logprobs" in streams:
                 gaps.add(streams)
             if "old_logprobs" in self.loss.reads and "old_logprobs" not in streams:
-                # The batch is used once: the policy before its updates is the policy now, and the ratio exactly 1.
-                streams["old_logprobs"] = streams["logprobs"].detach()
+                # The policy before the batch's updates is the policy now, and the ratio exactly 1. Later passes, which
+                # are over the same parts, find it there.
+                assert first, "old_logprobs: nobody wrote them down before the policy changed"
+                streams["old_logprobs"] = data["old_logprobs"] = streams["logprobs"].detach()
+            if "ref_logprobs" in streams:
+                data["ref_logprobs"] = streams["ref_logprobs"]  # the reference does not change from pass to pass
             self.loss.part(streams, counts, totals).backward()  # type: ignore[no-untyped-call]
         norms = self._clip()
         norm = sum(norms.values())

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +22,9 @@ from truing.checks import check, judges, reading_of
 from truing.errors import DataError, RecipeError
 from truing.experience.aspects import Scale, measure, standardise
 from truing.experience.co_reward import CoReward, known_comparisons, trainable
-from truing.experience.offline import Experience, Offline, trees
+from truing.experience.offline import Experience, Offline, tokenised
 from truing.experience.online import Online, Rollouts
+from truing.experience.stored import StoredTrees, TreeFile
 from truing.feedback.files import refuse
 from truing.group import Group
 from truing.models import adapters, heads
@@ -27,11 +33,12 @@ from truing.models.loading import best_device, load_causal_lm, load_tokenizer
 from truing.models.policy import Policy, Reading
 from truing.models.values import ValueModel, load_value_model
 from truing.recipe import Recipe, RivalSettings
+from truing.references import Remembered, is_cached, reference_for
 from truing.rewards.score import Function, check_columns
 from truing.tree import Tree
 from truing.update import Updater
 
-__all__ = ["Run", "read_groups", "wire"]
+__all__ = ["Run", "Say", "read_groups", "read_trees", "silent", "wire"]
 
 
 @dataclass
@@ -50,6 +57,8 @@ class Run:
     """What the reader of the log should know: rows left out, texts cut, templates chosen."""
     aspects: Mapping[str, Scale] = field(default_factory=dict)
     """What each head scores, in their order, and the scale of the data's scores; empty for a single head."""
+    remembered: Remembered | None = None
+    """What the reference said, where that is kept."""
 
     @property
     def is_reward_model(self) -> bool:
@@ -58,40 +67,65 @@ class Run:
 
 Located = tuple[str, Group]
 
+Say = Callable[[str, str], None]
+"""Hears what is being done, and how far it is (empty where it takes no time worth mentioning)."""
 
-def wire(recipe: Recipe) -> Run:
-    """Load model and data and put the parts together."""
+
+def silent(stage: str, detail: str) -> None:
+    """Nobody hears what is being done."""
+
+
+def wire(recipe: Recipe, *, scratch: Path | None = None, say: Say = silent) -> Run:
+    """Load model and data and put the parts together.
+
+    Tokens of data from files lie in `scratch` (by default where temporary files do) as long as the run is alive; `say`
+    hears of each stage before it begins.
+    """
     loss, rewards, advantage = check(recipe)
     assert recipe.model.path is not None
     assert recipe.data.train is not None
     notes: list[str] = []
     torch.manual_seed(recipe.seed)
+    say("loading the tokenizer", "")
     tokenizer = load_tokenizer(recipe.model.path)
     chat = _chat(recipe, tokenizer)
-    groups, held = read_groups(recipe, notes)
-    for bound in rewards:
-        check_columns(bound.name, bound.entry.function, [g for _, g in groups])
+    groups: list[Located] = []
+    held: list[Located] = []
+    if recipe.online:
+        say("reading the prompts", "")
+        groups, held = read_groups(recipe, notes)
+        for bound in rewards:
+            check_columns(bound.name, bound.entry.function, [g for _, g in groups])
     reading = next((found for term in loss.terms if (found := reading_of(term))), None)
     experience: Experience
     heldout: Sequence[Tree] | Online | None
     aspects: dict[str, Scale] = {}
+    remember: Callable[[Any], Remembered] | None = None
     if not recipe.online:
         # Data first: a wrong file should be heard of before a large model is loaded.
-        counts: Counter[str] = Counter()
-        experience = _offline(recipe, trees(groups, chat, loss.reads, counts))
-        heldout = trees(held, chat, loss.reads, counts)
-        notes += [f"{number} {what}" for what, number in counts.items()]
+        made, kept = read_trees(recipe, chat, loss.reads, notes, scratch, say)
         if "aspect_scores" in loss.reads:
-            aspects = measure(experience.trees)
-            standardise([*experience.trees, *heldout], aspects)
+            aspects = measure(made)
+            made, kept = (part.finished(lambda tree: standardise([tree], aspects)) for part in (made, kept))
             notes += [f"aspect `{name}` has one score only" for name, scale in aspects.items() if not scale.std]
+        experience, heldout = _offline(recipe, made), kept
+        if is_cached(recipe, loss.reads):
+            # What is trained on is asked about with the products of training, what is held out with those of the model.
+            known = chain(
+                ((tree, recipe.update.autocast) for tree in experience.seen()), ((tree, False) for tree in kept)
+            )
+            remember = partial(Remembered, recipe, asked=known)
     labels = tuple(aspects) or ("reward",) * (reading is not None)
     asked = recipe.rollouts.rivals if recipe.rollouts else None
     rivals_are_other = asked is not None and asked.mixture > 0
     asks_reference = (
         rivals_are_other or recipe.reward_kl is not None or not loss.reads.isdisjoint({"ref_logprobs", "ref_kl"})
     )
-    policy = _policy(recipe, labels, asks_reference, needs_values="values" in loss.reads)
+    say("loading the model", "")
+    policy, remembered = _policy(recipe, labels, asks_reference, remember, needs_values="values" in loss.reads)
+    if remembered is not None:
+        assert policy.reference is not None
+        notes.append(remembered.note(shared=policy.reference.shared))
     if recipe.online:
         from truing.rollouts.local import LocalRollouts
 
@@ -113,6 +147,7 @@ def wire(recipe: Recipe) -> Run:
             recipe.reward_kl,
             frozenset(loss.reads | set(advantage.reads if advantage else ())),
             several_updates=recipe.update.passes * recipe.update.minibatches > 1,
+            whole=recipe.update.minibatches == 1,
             rivals=rivals,
             co_reward=_co_reward(recipe, functions, [g for _, g in groups]),
         )
@@ -129,7 +164,7 @@ def wire(recipe: Recipe) -> Run:
     if isinstance(experience, Online):
         experience.assess = updater.assess
     notes += chat.notes()
-    return Run(recipe, policy, chat, experience, updater, heldout, reading, notes, aspects)
+    return Run(recipe, policy, chat, experience, updater, heldout, reading, notes, aspects, remembered)
 
 
 def _judged(recipe: Recipe, heldout: Online | None, held: Sequence[Group]) -> Online | None:
@@ -160,31 +195,81 @@ def _chat(recipe: Recipe, tokenizer: Any) -> Chat:
     )
 
 
-def read_groups(recipe: Recipe, notes: list[str]) -> tuple[list[Located], list[Located]]:
-    """Training and held-out groups, each with its place."""
+def _rows(source: str, recipe: Recipe, notes: list[str]) -> Iterator[Located]:
+    """The groups of a source, streamed; at the end it is noted how many were left out. `DataError` if none is left."""
     data = recipe.data
+    skipped = number = 0
+    first: DataError | None = None
 
-    def groups(source: str) -> list[Located]:
-        skipped: list[DataError] = []
-        on_bad = skipped.append if data.skip_bad else refuse
-        found = list(feedback.located(source, format=data.format, on_bad=on_bad))
-        if skipped:
-            first = f"{skipped[0].where}: {skipped[0].found}"
-            notes.append(f"{len(skipped)} rows of {source} skipped as unreadable; the first: {first}")
-        if not found:
-            raise DataError("no usable row", where=source, remedy="`truing feedback check FILE` says what is in it.")
-        return found
+    def skip(error: DataError) -> None:
+        nonlocal skipped, first
+        skipped += 1
+        first = first or error
 
+    for row in feedback.located(source, format=data.format, on_bad=skip if data.skip_bad else refuse):
+        number += 1
+        yield row
+    if first is not None:
+        notes.append(f"{skipped} rows of {source} skipped as unreadable; the first: {first.where}: {first.found}")
+    if not number:
+        raise DataError("no usable row", where=source, remedy="`truing feedback check FILE` says what is in it.")
+
+
+def _held(recipe: Recipe, number: int) -> set[int]:
+    """Which of so many groups are held out."""
+    size = min(int(number * recipe.data.validation_share), 1000)
+    return set(random.Random(f"validation/{recipe.seed}").sample(range(number), size))
+
+
+def read_groups(recipe: Recipe, notes: list[str]) -> tuple[list[Located], list[Located]]:
+    """Training and held-out groups, each with its place, in memory."""
+    data = recipe.data
     assert data.train is not None
-    train = groups(data.train)
+    train = list(_rows(data.train, recipe, notes))
     if data.validation:
-        return train, groups(data.validation)
-    number = min(int(len(train) * data.validation_share), 1000)
-    held = set(random.Random(f"validation/{recipe.seed}").sample(range(len(train)), number))
+        return train, list(_rows(data.validation, recipe, notes))
+    held = _held(recipe, len(train))
     return [g for i, g in enumerate(train) if i not in held], [train[i] for i in sorted(held)]
 
 
-def _offline(recipe: Recipe, made: list[Tree]) -> Offline:
+def read_trees(
+    recipe: Recipe, chat: Chat, reads: Collection[str], notes: list[str], scratch: Path | None, say: Say = silent
+) -> tuple[StoredTrees, StoredTrees]:
+    """Training and held-out groups as tokens, made in one pass over the data, of which nothing stays in memory."""
+    data = recipe.data
+    counts: Counter[str] = Counter()
+
+    def filed(source: str) -> tuple[TreeFile, array[int]]:
+        """The trees of a source, and how many each of its groups gave."""
+        file, sizes = TreeFile(scratch), array("q")
+        stage, due = f"reading and tokenising {source}", time.monotonic()
+        for found in tokenised(_rows(source, recipe, notes), chat, reads, counts):
+            if time.monotonic() >= due:
+                say(stage, f"{len(sizes):,} groups" if sizes else "")
+                due += 1.0
+            sizes.append(len(found))
+            for tree in found:
+                file.append(tree)
+        say(stage, f"{len(sizes):,} groups, all")
+        return file, sizes
+
+    assert data.train is not None
+    file, sizes = filed(data.train)
+    if data.validation:
+        other = filed(data.validation)[0]
+        train, kept = StoredTrees(file, range(len(file))), StoredTrees(other, range(len(other)))
+    else:
+        held, number = _held(recipe, len(sizes)), 0
+        parts = array("q"), array("q")
+        for group, size in enumerate(sizes):
+            parts[group in held].extend(range(number, number + size))
+            number += size
+        train, kept = (StoredTrees(file, part) for part in parts)
+    notes += [f"{number} {what}" for what, number in counts.items()]
+    return train, kept
+
+
+def _offline(recipe: Recipe, made: Sequence[Tree]) -> Offline:
     if not made:
         raise DataError(
             "no group is left to train on",
@@ -194,11 +279,20 @@ def _offline(recipe: Recipe, made: list[Tree]) -> Offline:
     return Offline(made, recipe.update.batch_size, recipe.update.epochs, recipe.seed, recipe.update.steps)
 
 
-def _policy(recipe: Recipe, labels: Sequence[str], needs_reference: bool, *, needs_values: bool) -> Policy:
-    """The model to be trained; `labels` names the heads of a reward model, none for a language model."""
+def _policy(
+    recipe: Recipe,
+    labels: Sequence[str],
+    needs_reference: bool,
+    remember: Callable[[Any], Remembered] | None,
+    *,
+    needs_values: bool,
+) -> tuple[Policy, Remembered | None]:
+    """The model to be trained; `labels` names the heads of a reward model, none for a language model. With what the
+    reference is known to have said, where it is kept."""
     settings = recipe.model
     assert settings.path is not None
     model: Any = load_causal_lm(settings.path, dtype=settings.dtype)
+    remembered = remember(model) if remember else None  # before anything is put on the model
     if labels:
         model = heads.reward_model_from(model, labels=labels)
     if settings.lora:
@@ -206,17 +300,20 @@ def _policy(recipe: Recipe, labels: Sequence[str], needs_reference: bool, *, nee
             model, r=settings.lora.r, alpha=settings.lora.alpha, target_modules=settings.lora.target_modules
         )
     model.to(best_device())
-    reference = None
-    if needs_reference:
-        other = load_causal_lm(settings.reference, dtype=settings.dtype) if settings.reference else None
-        reference = adapters.reference(model, other)
+    reference = reference_for(recipe, model, remembered) if needs_reference else None
     value = None
     if needs_values:
         value = _value(recipe, model).to(best_device())
     temperature = recipe.rollouts.temperature if recipe.rollouts else 1.0
-    return Policy(
-        model, reference=reference, value=value, temperature=temperature, checkpointing=settings.checkpointing
+    policy = Policy(
+        model,
+        reference=reference,
+        value=value,
+        temperature=temperature,
+        checkpointing=settings.checkpointing,
+        cache=remembered.cache if remembered else None,
     )
+    return policy, remembered
 
 
 def _co_reward(recipe: Recipe, rewards: Sequence[Function], groups: Sequence[Group]) -> CoReward | None:

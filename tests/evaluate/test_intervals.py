@@ -3,10 +3,11 @@
 import math
 import random
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from truing.evaluate.intervals import Interval, apart, mean, paired_difference, proportion, win_share
+from truing.evaluate.intervals import Interval, apart, bootstrap, mean, paired_difference, proportion, win_share
 
 
 def ends(interval: Interval) -> tuple[float, float]:
@@ -112,3 +113,23 @@ def test_apart_is_stricter_than_a_difference() -> None:
     assert apart(mid, high)
     assert not apart(low, mid)
     assert not apart(high, low)
+
+
+def test_bootstrap_of_a_share_is_about_wilsons_interval() -> None:
+    # 81 of 250: the units are alike but for won or not.
+    found = bootstrap(lambda counts: counts[:, 1] / counts.sum(1), [169, 81])
+    wilson = proportion(81, 250)
+    assert found.value == 81 / 250
+    assert found.n == 250
+    assert ends(found) == pytest.approx(ends(wilson), abs=0.012)
+    assert found == bootstrap(lambda counts: counts[:, 1] / counts.sum(1), [169, 81])
+    # Little memory a time, the same numbers.
+    assert found == bootstrap(lambda counts: counts[:, 1] / counts.sum(1), [169, 81], width=1 << 20)
+
+
+def test_bootstrap_claims_nothing_from_one_unit_or_where_the_number_often_does_not_exist() -> None:
+    assert ends(bootstrap(lambda counts: counts[:, 0], [1], bounds=(0, 1))) == (0, 1)
+    # 1 of 2 units: a quarter of the resamples have none of the second, and no ratio.
+    made = bootstrap(lambda counts: np.where(counts[:, 1] > 0, 1.0, np.nan), [1, 1])
+    assert (made.value, made.low, made.high) == (1.0, -math.inf, math.inf)
+    assert math.isnan(bootstrap(lambda counts: counts[:, 0], []).value)

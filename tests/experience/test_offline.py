@@ -8,7 +8,7 @@ import pytest
 from truing.batch import data_streams
 from truing.chat import Chat
 from truing.errors import DataError
-from truing.experience.offline import Offline, shuffled, trees
+from truing.experience.offline import Offline, shuffled, tokenised, trees
 from truing.group import Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 from truing.models.loading import load_tokenizer
 from truing.tree import Branch, Tree, pack
@@ -191,3 +191,34 @@ def test_a_permutation_depends_on_seed_and_epoch_alone() -> None:
     assert shuffled(5, 0, 0) == shuffled(5, 0, 0)
     assert sorted(shuffled(5, 3, 1)) == list(range(5))
     assert shuffled(50, 0, 0) != shuffled(50, 0, 1) != shuffled(50, 1, 0)
+
+
+def test_the_number_of_threads_changes_neither_trees_nor_order_nor_counts(chat: Chat) -> None:
+    said = (Ranking.pair(), Ranking((1, 1)))
+    groups = [(f"file:{i}", _group(f"the cat {i}", "a dog", said=said[i % 5 == 0])) for i in range(300)]
+    runs = []
+    for threads in (1, 3):
+        own, counts = chat.apart(), Counter[str]()
+        found = list(tokenised(groups, own, {"chosen"}, counts, threads=threads))
+        runs.append((found, counts, own.counts))
+    assert runs[0] == runs[1]
+    assert [len(trees) for trees in runs[0][0]] == [0 if i % 5 == 0 else 1 for i in range(300)]
+    assert runs[0][1] == {"groups without a preference (ties)": 60}
+
+
+def test_the_first_bad_group_ends_the_tokenising_on_any_number_of_threads(chat: Chat) -> None:
+    groups = [(f"file:{i}", _group("a", said=None if i in (70, 200) else Ranking((1,)))) for i in range(300)]
+    for threads in (1, 3):
+        with pytest.raises(DataError) as caught:
+            list(tokenised(groups, chat, {"ranks"}, threads=threads))
+        assert caught.value.where == "file:70"
+
+
+def test_every_batch_of_an_epoch_is_cut_from_one_order_that_is_drawn_once() -> None:
+    made = [Tree([i], [Branch([i], [True])]) for i in range(10)]
+    offline = Offline(made, 4, 2, seed=3)
+    seen = [tree.prompt[0] for step in range(6) for tree in offline.batch(step).trees]
+    assert seen == shuffled(10, 3, 0) + shuffled(10, 3, 1)
+    assert [tree.prompt[0] for tree in offline.seen()] == list(range(10))
+    cut = Offline(made, 4, 2, seed=3, limit=1)
+    assert [tree.prompt[0] for tree in cut.seen()] == shuffled(10, 3, 0)[:4]

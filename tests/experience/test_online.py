@@ -188,6 +188,16 @@ def test_the_reference_and_the_old_policy_are_asked_once_where_a_batch_is_used_s
     assert tree.feedback["ref_logprobs"][1] == [-1.0, -1.0]
 
 
+def test_the_old_policy_is_not_asked_where_the_first_update_is_over_the_whole_batch(chat: Chat) -> None:
+    online = _online(chat, [("longer", 1.0, longer)])
+    online.needs, online.several_updates, online.whole = frozenset({"old_logprobs", "ref_logprobs"}), True, True
+    online.assess = Says(ref_logprobs=-1.0)
+    assert "old_logprobs" not in online.batch(0).trees[0].feedback
+    # the reward is made before the update, and reads them
+    online.reward_kl, online.assess = RewardKL(), Says(logprobs=-0.25, ref_logprobs=-1.0)
+    assert online.batch(0).trees[0].feedback["old_logprobs"][1] == [-0.25, -0.25]
+
+
 def test_the_samplers_word_is_taken_where_the_recipe_says_so(chat: Chat) -> None:
     online = _online(chat, [("longer", 1.0, longer)], old_logprobs="sampling")
     online.needs = frozenset({"old_logprobs"})

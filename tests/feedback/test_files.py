@@ -14,7 +14,7 @@ import pytest
 
 from truing.errors import DataError
 from truing.feedback import files
-from truing.feedback.files import rows
+from truing.feedback.files import check_source, rows
 
 ROWS = [{"prompt": "Hi", "completion": "Hello"}, {"prompt": "Bye\nnow", "completion": 'So, "long" – ü'}]
 SaveRows = Callable[[str, list[dict[str, Any]]], Path]
@@ -263,3 +263,12 @@ def test_a_name_on_the_hub_that_cannot_be_had_is_an_error() -> None:
     error = failure("nobody-at-all/no-such-data:test")
     assert error.where == "nobody-at-all/no-such-data:test"
     assert error.found.startswith("the hub did not give it")
+
+
+def test_a_source_that_is_nowhere_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text("not read")
+    check_source(tmp_path / "pairs.jsonl")
+    check_source("owner/name:train")
+    with pytest.raises(DataError, match="no such file") as caught:
+        check_source(tmp_path / "pair.jsonl")
+    assert "pairs.jsonl" in str(caught.value.remedy)

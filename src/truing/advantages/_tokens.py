@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["estimated", "moments", "to_go", "whitened"]
+
+_BLOCK = 64
 
 
 def to_go(rewards: Tensor, mask: Tensor, gamma: float) -> Tensor:
@@ -16,18 +19,40 @@ def to_go(rewards: Tensor, mask: Tensor, gamma: float) -> Tensor:
 def estimated(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
     """[rows, tokens]: A_t = δ_t + gamma·lam·A_{t+1}, δ_t = r_t + gamma·V_{t+1} − V_t, V = 0 after the last token.
 
-    Tokens outside the mask are passed over: the next token is the next one that is trained on.
+    Tokens outside the mask are passed over: the next token is the next one that is trained on. Summed in float64.
     """
     assert rewards.shape == values.shape == mask.shape
+    rows, _ = mask.nonzero(as_tuple=True)
+    places = (mask.cumsum(1) - 1)[mask]  # without the gaps
+    longest = int(mask.sum(1).max()) if mask.numel() else 0
+
+    def close(x: Tensor) -> Tensor:
+        """[rows, longest + 1]: the trained tokens of a row side by side, 0 after them."""
+        return x.new_zeros(len(mask), longest + 1, dtype=torch.float64).index_put((rows, places), x[mask].double())
+
+    before = close(values)
+    deltas = close(rewards)[:, :-1] + gamma * before[:, 1:] - before[:, :-1]
     out = torch.zeros_like(rewards)
-    running, following = rewards.new_zeros(len(rewards)), rewards.new_zeros(len(rewards))
-    for t in reversed(range(rewards.shape[1])):
-        inside = mask[:, t]
-        delta = rewards[:, t] + gamma * following - values[:, t]
-        running = torch.where(inside, delta + gamma * lam * running, running)
-        following = torch.where(inside, values[:, t], following)
-        out[:, t] = torch.where(inside, running, 0.0)
+    out[mask] = _discounted(deltas, gamma * lam)[rows, places].to(out.dtype)
     return out
+
+
+def _discounted(x: Tensor, share: float) -> Tensor:
+    """[rows, tokens]: Σ over this and later tokens of share^distance · x.
+
+    In blocks: inside each a product with the matrix of powers, then block by block from the end what follows it.
+    """
+    num_rows, size = x.shape
+    number = -(-size // _BLOCK)
+    blocks = F.pad(x, (0, number * _BLOCK - size)).view(num_rows, number, _BLOCK)
+    distances = torch.arange(_BLOCK, device=x.device)
+    powers = torch.pow(share, distances.to(x.dtype))
+    ahead = distances[:, None] - distances  # [token that is added, token that it is added to]
+    inside = blocks @ (powers[ahead.clamp(min=0)] * (ahead >= 0))
+    following = torch.zeros_like(inside[:, :, :1])
+    for block in reversed(range(number - 1)):
+        following[:, block] = inside[:, block + 1, :1] + share**_BLOCK * following[:, block + 1]
+    return (inside + following * (share * powers.flip(0))).view(num_rows, number * _BLOCK)[:, :size]
 
 
 def moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from truing.chat.form import Asked, Form
@@ -57,6 +57,11 @@ class Counts:
     dropped: int = 0
     forged_markers: int = 0
 
+    def add(self, other: Counts) -> None:
+        """And what happened to others."""
+        for name, number in asdict(other).items():
+            setattr(self, name, getattr(self, name) + number)
+
 
 class Chat:
     """A tokenizer with a template.
@@ -88,6 +93,7 @@ class Chat:
         self.counts = Counts()
         self.choice = choose(tokenizer, template)
         self._form = Form(tokenizer, self.choice)
+        self._others: dict[str, Form] = {}
         tokenizer.chat_template = self.choice.source
         _log.info("chat template: %s", self.choice.said)
 
@@ -99,6 +105,12 @@ class Chat:
         """Tokens that close an assistant turn."""
         self._header_ids = self._form.header_ids()
         self._check_limits()
+
+    def apart(self) -> Chat:
+        """The same with counts of its own: for another thread, or to see what some texts alone add."""
+        other = copy.copy(self)
+        other.counts = Counts()
+        return other
 
     @property
     def pad_id(self) -> int:
@@ -181,10 +193,14 @@ class Chat:
             f"{counted[what]} {said}" for what, said in happened.items() if counted[what]
         ]
 
-    @cached_property
+    @property
     def _plain(self) -> Form:
         """For empty prompts: most templates cannot speak without being asked."""
-        return self._form if self.choice.name == "plain" else Form(self.tokenizer, Choice(NAMED["plain"], "plain", ""))
+        if self.choice.name == "plain":
+            return self._form
+        if "plain" not in self._others:
+            self._others["plain"] = Form(self.tokenizer, Choice(NAMED["plain"], "plain", ""))
+        return self._others["plain"]
 
     def _ask(self, prompt: Prompt) -> tuple[Form, Asked]:
         form = self._form if prompt.messages else self._plain

@@ -176,10 +176,11 @@ class Form:
         if not text.startswith(asked.text):
             raise self._no_prefix()
         key = (layout.shape, len(asked.messages))
-        if key not in self._plans:
+        plan = self._plans.get(key)
+        if plan is None:
             _bound(self._plans)
-            self._plans[key] = self._plan(*key)
-        return self._plans[key], parts
+            plan = self._plans[key] = self._plan(*key)
+        return plan, parts
 
     def header_ids(self) -> list[int]:
         """Tokens after a user's last word, up to where the assistant speaks."""
@@ -220,11 +221,12 @@ class Form:
 
     def _layout(self, shape: Shape, generate: bool) -> _Layout:
         key = (shape, generate)
-        if key not in self._layouts:
+        layout = self._layouts.get(key)
+        if layout is None:
             _bound(self._layouts)
             made = self._probe(shape, generate)
-            self._layouts[key] = _Layout(shape, made, made.pieces(), made.pieces(spell=self.twin.spell))
-        return self._layouts[key]
+            layout = self._layouts[key] = _Layout(shape, made, made.pieces(), made.pieces(spell=self.twin.spell))
+        return layout
 
     def _render(self, turns: Turns, generate: bool) -> str:
         return render(self._compiled, turns, self._special, generate=generate, name=self.name)

@@ -65,13 +65,16 @@ def _environment() -> ImmutableSandboxedEnvironment:
 def template(source: str, *, name: str) -> jinja2.Template:
     """Compiles; `ModelError` where the syntax is wrong."""
     try:
-        return _environment().from_string(source)
+        compiled = _environment().from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise ModelError(
             f"the chat template is not valid jinja: {error.message}",
             where=f"{name}, line {error.lineno}",
             remedy="Mend the template, or name another one (chatml, plain, ...).",
         ) from error
+    # jinja2 chains two mappings here and copies the chain at every rendering, which takes longer than the rendering.
+    compiled.globals = dict(compiled.globals)
+    return compiled
 
 
 def strings(source: str) -> set[str]:

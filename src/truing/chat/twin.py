@@ -99,7 +99,10 @@ class Twin:
         `after` is the special token (secret spelling) right before it, "" at the very beginning, None in the middle of
         text: there no prefix space is made up, and no token reaches across.
         """
-        return [token for run in self._runs(after, text) for token in self._encode(run.tokenizer, run.text)[run.skip :]]
+        tokens: list[int] = []
+        for run in self._runs(after, text):
+            tokens += self._encode(run.tokenizer, run.text)[run.skip :]
+        return tokens
 
     def spans(self, after: str | None, text: str) -> list[tuple[int, int]]:
         """(start, end) in `text` of each token that `follow` gives; several tokens may share a character."""
@@ -150,11 +153,14 @@ class Twin:
 
     @classmethod
     def _encode(cls, tokenizer: Any, text: str) -> list[int]:
-        return list(cls._encoding(tokenizer, text).ids)
+        ids: list[int] = cls._encoding(tokenizer, text, offsets=False).ids
+        return ids
 
     @staticmethod
-    def _encoding(tokenizer: Any, text: str) -> Any:
+    def _encoding(tokenizer: Any, text: str, *, offsets: bool = True) -> Any:
         try:
+            if not offsets:  # a sixth of the time is spent on them
+                return tokenizer.encode_batch_fast([text], add_special_tokens=False)[0]
             return tokenizer.encode(text, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError) as error:
             spoilt = re.search("[\ud800-\udfff]", text)

@@ -4,16 +4,22 @@ mean                Student's t
 paired_difference   Student's t over the differences, prompt by prompt
 proportion          Wilson's score interval
 win_share           Wilson's score interval with ties
+bootstrap           percentiles of any other number over resampled units
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
-__all__ = ["Interval", "apart", "mean", "paired_difference", "proportion", "win_share"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Interval", "apart", "bootstrap", "mean", "paired_difference", "proportion", "win_share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +99,50 @@ def win_share(wins: int, ties: int, losses: int, *, level: float = 0.95) -> Inte
     low, high = (half_b - root) / a, (half_b + root) / a
     # At 0 of n and n of n the ends are exactly 0 and 1, but for rounding.
     return Interval(share, 0.0 if share == 0 else max(0.0, low), 1.0 if share == 1 else min(1.0, high), n)
+
+
+_CELLS = 1 << 21
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    counts: Sequence[int],
+    *,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    width: int = 1,
+    level: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """A number and the percentile bootstrap interval over the units that were sampled (Efron 1979, Annals of
+    Statistics 7(1); Efron and Tibshirani 1993, section 13.3).
+
+    `counts[k]` says how many units are of kind k, units that are alike for the statistic: drawing n units with
+    replacement is drawing the counts from Multinomial(n, counts / n), which costs as much as there are kinds.
+    `statistic` maps counts [resamples, kinds] to numbers [resamples], NaN where there is none; `width` is how many
+    numbers it needs a resample and kind, so that memory stays small.
+
+    One unit has no spread to judge by: the interval is `bounds`. So it is where more than one in 20 resamples has no
+    number; fewer are left out. Where the number itself does not exist it is NaN.
+    """
+    import numpy as np
+
+    whole = np.asarray(counts, dtype=np.float64)
+    n = int(whole.sum())
+    value = float(statistic(whole[None])[0]) if n else math.nan
+    if n < 2 or math.isnan(value):
+        return Interval(value, *bounds, n)
+    rng = np.random.default_rng(seed)
+    rows = max(1, _CELLS // (len(counts) * max(1, width)))
+    made = np.concatenate(
+        [
+            statistic(rng.multinomial(n, whole / n, size=min(rows, num_resamples - start)).astype(np.float64))
+            for start in range(0, num_resamples, rows)
+        ]
+    )
+    found = made[~np.isnan(made)]
+    if len(found) < 0.95 * num_resamples:
+        return Interval(value, *bounds, n)
+    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    # The number itself may lie outside of a skewed bootstrap's ends by rounding only.
+    return Interval(value, min(float(low), value), max(float(high), value), n)

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from array import array
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any, Protocol
 
+import torch
+
 from truing.batch import Batch
-from truing.chat import Chat
+from truing.chat import Chat, Counts
 from truing.errors import DataError
 from truing.experience.aspects import of_responses
 from truing.experience.demonstrations import corrected, corrections, faulty
@@ -23,7 +29,10 @@ from truing.feedback.convert import KINDS, Kind, Options, revisions
 from truing.group import Critique, Group, Labels, Ranking, Scores, StepLabels
 from truing.tree import Tree
 
-__all__ = ["FEEDBACK", "Experience", "Offline", "shuffled", "trees"]
+__all__ = ["FEEDBACK", "Experience", "Offline", "shuffled", "tokenised", "trees"]
+
+_PART = 64
+_MOST_THREADS = 8
 
 
 class Experience(Protocol):
@@ -45,7 +54,13 @@ class Experience(Protocol):
 
 def shuffled(size: int, seed: int, epoch: int) -> list[int]:
     """A permutation of range(size) that depends on nothing but its arguments."""
-    order = list(range(size))
+    return list(_order(size, seed, epoch))
+
+
+@lru_cache(maxsize=2)
+def _order(size: int, seed: int, epoch: int) -> Sequence[int]:
+    """Kept, because every batch of an epoch asks for it; 8 bytes a number, for there may be millions."""
+    order = array("q", range(size))
     random.Random(f"order/{seed}/{epoch}").shuffle(order)
     return order
 
@@ -72,45 +87,93 @@ def trees(
     Left out, and counted in `counts`: groups that the truncation policy drops, that have no token to train on, or
     whose feedback says nothing (all tied, no step judged). `DataError` where the feedback itself is of another kind.
     """
-    reads, counts = set(reads), Counter() if counts is None else counts
-    imitates = "demonstrations" in reads and not reads & FEEDBACK.keys()
-    made = []
-    for where, given in groups:
-        group, feedback = given, _feedback(given, reads, where)
-        if imitates and group.said(Critique):
-            worth = feedback.get("demonstrations", [True] * len(group.responses))
-            group, worth = corrected(group, worth)
-            feedback = {"demonstrations": worth}
-        silent = _says_nothing(feedback, reads)
-        if silent:
-            counts[silent] += 1
-            continue
-        if "pair_scores" in reads:
-            two = pair_trees(group, feedback, chat)
-            if not two:
-                counts["groups dropped as too long"] += 1
-            made += two
-            continue
-        tree = chat.group(group)
-        if tree is None:
+    return [tree for found in tokenised(groups, chat, reads, counts) for tree in found]
+
+
+def tokenised(
+    groups: Iterable[tuple[str, Group]],
+    chat: Chat,
+    reads: Iterable[str],
+    counts: Counter[str] | None = None,
+    *,
+    threads: int | None = None,
+) -> Iterator[list[Tree]]:
+    """`trees`, as a stream: for each group in order its trees, none where it is left out.
+
+    On as many threads as torch may use, since the tokenizer lets go of the interpreter while it works; what comes out
+    does not depend on how many they are.
+    """
+    wanted, counted = frozenset(reads), Counter() if counts is None else counts
+    threads = min(torch.get_num_threads(), _MOST_THREADS) if threads is None else threads
+    rows = iter(groups)
+    parts = iter(lambda: list(islice(rows, _PART)), [])
+
+    def made(found: tuple[list[list[Tree]], Counter[str], Counts]) -> list[list[Tree]]:
+        of_groups, left_out, happened = found
+        counted.update(left_out)
+        chat.counts.add(happened)
+        return of_groups
+
+    if threads == 1:
+        for part in parts:
+            yield from made(_part(part, chat, wanted))
+        return
+    waiting: deque[Future[tuple[list[list[Tree]], Counter[str], Counts]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenising")
+    try:
+        for part in parts:
+            waiting.append(pool.submit(_part, part, chat, wanted))
+            if len(waiting) > 2 * threads:
+                yield from made(waiting.popleft().result())
+        while waiting:
+            yield from made(waiting.popleft().result())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _part(
+    groups: Sequence[tuple[str, Group]], chat: Chat, reads: frozenset[str]
+) -> tuple[list[list[Tree]], Counter[str], Counts]:
+    """Some groups: the trees of each, what was left out, and what happened to their texts."""
+    own, counts = chat.apart(), Counter[str]()
+    return [_trees(where, group, own, reads, counts) for where, group in groups], counts, own.counts
+
+
+def _trees(where: str, group: Group, chat: Chat, reads: frozenset[str], counts: Counter[str]) -> list[Tree]:
+    feedback = _feedback(group, reads, where)
+    if "demonstrations" in reads and not reads & FEEDBACK.keys() and group.said(Critique):
+        worth = feedback.get("demonstrations", [True] * len(group.responses))
+        group, worth = corrected(group, worth)
+        feedback = {"demonstrations": worth}
+    silent = _says_nothing(feedback, reads)
+    if silent:
+        counts[silent] += 1
+        return []
+    if "pair_scores" in reads:
+        two = pair_trees(group, feedback, chat)
+        if not two:
             counts["groups dropped as too long"] += 1
-        elif not any(any(b.mask) for b in tree.branches):
-            counts["groups without a token to train on"] += 1
-        else:
-            if "step_labels" in reads:
-                feedback["step_labels"] = _step_labels(group, tree, chat, where)
-                if all(math.isnan(v) for row in feedback["step_labels"] for v in row):
-                    counts["groups without a judged step"] += 1
-                    continue
-                halves = sum(v == 0.5 for row in feedback["step_labels"] for v in row)
-                if halves and any(said.soft for said in group.said(StepLabels)):
-                    counts["steps with a probability of 0.5, which setting `neutral` replaces (0.5 keeps it)"] += halves
-            tree.feedback.update(feedback)
-            made.append(tree)
-    return made
+        return two
+    tree = chat.group(group)
+    if tree is None:
+        counts["groups dropped as too long"] += 1
+        return []
+    if not any(any(b.mask) for b in tree.branches):
+        counts["groups without a token to train on"] += 1
+        return []
+    if "step_labels" in reads:
+        feedback["step_labels"] = _step_labels(group, tree, chat, where)
+        if all(math.isnan(v) for row in feedback["step_labels"] for v in row):
+            counts["groups without a judged step"] += 1
+            return []
+        halves = sum(v == 0.5 for row in feedback["step_labels"] for v in row)
+        if halves and any(said.soft for said in group.said(StepLabels)):
+            counts["steps with a probability of 0.5, which setting `neutral` replaces (0.5 keeps it)"] += halves
+    tree.feedback.update(feedback)
+    return [tree]
 
 
-def _says_nothing(feedback: Mapping[str, Any], reads: set[str]) -> str | None:
+def _says_nothing(feedback: Mapping[str, Any], reads: Set[str]) -> str | None:
     """Why no objective would learn from this feedback; None where one may."""
     if "chosen" in reads and not feedback["pairs"]:
         return "groups without a preference (ties)"
@@ -164,7 +227,7 @@ _RECIPES = {
 }
 
 
-def _other_way(group: Group, called: str, reads: set[str]) -> str:
+def _other_way(group: Group, called: str, reads: Set[str]) -> str:
     """What to do with feedback of another kind: recipes that read it, and the conversion if it would work."""
     known = [names for kind, names in _RECIPES.items() if group.said(kind)]
     if not known and group.said(Critique) and not any(corrections(group)):
@@ -186,7 +249,7 @@ def _other_way(group: Group, called: str, reads: set[str]) -> str:
     return advice
 
 
-def _conversion(group: Group, kind: Kind, reads: set[str]) -> str | None:
+def _conversion(group: Group, kind: Kind, reads: Set[str]) -> str | None:
     """The options with which this conversion makes of the group what trains; None where none does."""
     aspects = [name for said in group.said(Scores)[:1] for name in said.values]
     for option, options in (
@@ -204,7 +267,7 @@ def _conversion(group: Group, kind: Kind, reads: set[str]) -> str | None:
     return None
 
 
-def _feedback(group: Group, reads: set[str], where: str) -> dict[str, Any]:
+def _feedback(group: Group, reads: Set[str], where: str) -> dict[str, Any]:
     if not group.responses:
         raise DataError(
             "this row has a prompt and no response, and training from files needs responses",
@@ -223,7 +286,7 @@ def _feedback(group: Group, reads: set[str], where: str) -> dict[str, Any]:
     return _read(group)
 
 
-def _has_all(group: Group, reads: set[str]) -> bool:
+def _has_all(group: Group, reads: Set[str]) -> bool:
     return all(group.said(FEEDBACK[stream][0]) for stream in reads & FEEDBACK.keys())
 
 
@@ -258,9 +321,9 @@ def _read(group: Group) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Offline:
-    """Batches of `batch_size` trees from a list, shuffled anew in each epoch."""
+    """Batches of `batch_size` of the trees, shuffled anew in each epoch."""
 
-    trees: list[Tree]
+    trees: Sequence[Tree]
     batch_size: int
     epochs: int
     seed: int
@@ -275,9 +338,17 @@ class Offline:
         whole = self.per_epoch * self.epochs
         return whole if self.limit is None else min(whole, self.limit)
 
+    def seen(self) -> Iterator[Tree]:
+        """The trees of all batches, each once, one after the other."""
+        if self.steps >= self.per_epoch:
+            yield from self.trees  # in the order in which they lie on the disk
+            return
+        for step in range(self.steps):
+            yield from self.batch(step).trees
+
     def batch(self, step: int) -> Batch:
         epoch, index = divmod(step, self.per_epoch)
-        order = shuffled(len(self.trees), self.seed, epoch)
+        order = _order(len(self.trees), self.seed, epoch)
         first = index * self.batch_size
         chosen = [self.trees[i] for i in order[first : first + self.batch_size]]
         return Batch(chosen, metrics={"epoch": (step + 1) / self.per_epoch})

@@ -65,7 +65,8 @@ class Online:
     """Batches of samples of the policy.
 
     `needs` names the streams that somebody reads; `several_updates` says that the policy changes before the batch has
-    been used up, so that what it said of its samples has to be written down first.
+    been used up, so that what it said of its samples has to be written down first, unless the first update is over the
+    `whole` batch and can do it by the way.
     """
 
     prompts: list[Group]
@@ -82,6 +83,7 @@ class Online:
     reward_kl: RewardKL | None = None
     needs: frozenset[str] = frozenset()
     several_updates: bool = False
+    whole: bool = False
     assess: Assess | None = None
     rivals: Rollouts | None = None
     """Who else answers the prompts, where `settings.rivals` says that somebody does."""
@@ -323,7 +325,9 @@ class Online:
         if "old_values" in self.needs:
             wanted.add("values")
         if "old_logprobs" in self.needs and self.several_updates and self.settings.old_logprobs == "training":
-            wanted.add("logprobs")
+            read_before = self.reward_kl is not None or (self.advantage and "old_logprobs" in self.advantage.reads)
+            if read_before or not self.whole:  # else the first update writes them down
+                wanted.add("logprobs")
         return wanted
 
     def _penalised(self, dense: Tensor, streams: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -373,16 +377,14 @@ def _write_down(trees: Sequence[Tree], name: str, values: Tensor) -> None:
 def _at_tokens(scored: Scored, mask: Tensor) -> Tensor:
     """[rows, tokens]: what was given for a token at that token, the rest at the last one that is trained on."""
     dense = torch.zeros(mask.shape)
-    rows = [
-        (total, each)
-        for t, d in zip(scored.totals, scored.dense, strict=True)
-        for total, each in zip(t, d, strict=True)
-    ]
-    for i, (total, each) in enumerate(rows):
-        places = mask[i].nonzero()
-        if not len(places):
-            continue
-        if each is not None:
-            dense[i, : len(each)] = torch.tensor(each)
-        dense[i, int(places[-1])] += total - (math.fsum(each) if each else 0.0)
+    totals = [total for row in scored.totals for total in row]
+    given = [each for row in scored.dense for each in row]
+    left = torch.tensor([t - (math.fsum(g) if g else 0.0) for t, g in zip(totals, given, strict=True)])
+    alive = mask.any(1)
+    for i, credit in enumerate(given):
+        if credit is not None and alive[i]:
+            dense[i, : len(credit)] = torch.tensor(credit)
+    rows, columns = mask.nonzero(as_tuple=True)
+    last = torch.zeros(len(mask), dtype=torch.long).scatter_reduce(0, rows, columns, "amax")[alive]
+    dense[alive, last] += left[alive]
     return dense

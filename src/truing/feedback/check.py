@@ -9,6 +9,7 @@ from pathlib import Path
 
 from truing.errors import DataError
 from truing.feedback.reading import located
+from truing.feedback.seen import Seen
 from truing.feedback.stats import fingerprint
 from truing.group import Group, Ranking
 
@@ -95,11 +96,10 @@ class _Remarks:
     """What looks odd about a group, given those before it."""
 
     def __init__(self) -> None:
-        self.seen: dict[bytes, str] = {}
-        self.preferred: dict[bytes, str] = {}
+        self.seen, self.preferred = Seen(), Seen()
 
     def of(self, group: Group, where: str) -> Iterator[Finding]:
-        before = self.seen.setdefault(fingerprint(group.prompt, group.responses, group.feedback), where)
+        before = self.seen.first(fingerprint(group.prompt, group.responses, group.feedback), where)
         if before != where:
             yield Finding("duplicate", where, f"the same as {before}", "It counts twice in training.")
         if len(group.responses) == 2 and group.responses[0] == group.responses[1]:
@@ -116,7 +116,7 @@ class _Remarks:
         for said in group.said(Ranking):
             for better, worse in said.pairs():
                 one, other = group.responses[better], group.responses[worse]
-                self.preferred.setdefault(fingerprint(group.prompt, one, other, said.annotator_id), where)
+                self.preferred.first(fingerprint(group.prompt, one, other, said.annotator_id), where)
                 against = self.preferred.get(fingerprint(group.prompt, other, one, said.annotator_id))
                 if against:
                     yield Finding(

@@ -15,6 +15,7 @@ from pathlib import Path
 from truing.errors import DataError, RegistryError
 from truing.feedback import formats
 from truing.feedback.files import refuse
+from truing.feedback.formats.annotated import as_predictions
 from truing.feedback.formats.cells import near
 from truing.feedback.merge import METHODS, merge, pooled
 from truing.feedback.orders import (
@@ -263,6 +264,13 @@ def _unknown(what: str, name: str, known: Iterable[str], listed: str) -> Registr
     return RegistryError(f"there is no {what} `{name}`", remedy=(f"Did you mean `{meant}`? " if meant else "") + listed)
 
 
+_TOOLS = ("label_studio", "argilla", "group")
+
+
+def _unchanged(group: Group) -> Group:
+    return group
+
+
 def convert(
     source: str | Path,
     target: str | Path,
@@ -272,11 +280,14 @@ def convert(
     skip_bad: bool = False,
     merge_by: str | None = None,
     options: Options = DEFAULT,
+    predictions: bool = False,
 ) -> Conversion:
     """Rewrite a file. `to` is a format (`formats.FORMATS`) or a kind of feedback (`KINDS`).
 
     `merge_by` (`merge.METHODS`) first makes one annotator of several; that needs all groups in memory, and so do
     pairs and rankings of single judged responses, which are put together by their prompt. All else is streamed.
+
+    `predictions` writes what was said as what models predict: labelling tools show it, and nobody has judged yet.
 
     A row that cannot be read, or that `to` cannot say, ends it and nothing is written; with `skip_bad` it is left out.
     """
@@ -285,7 +296,10 @@ def convert(
         raise _unknown("format and no kind", to, [*KINDS, *formats.FORMATS], listed)
     if merge_by is not None and merge_by not in METHODS:
         raise _unknown("way to merge", merge_by, METHODS, f"Known: {', '.join(METHODS)}.")
-    kind = KINDS.get(to) or Kind(lambda group, options: [group], to, False, lambda group: [])
+    if predictions and to not in _TOOLS:
+        raise DataError(f"`{to}` knows no predictions", remedy=f"Write them to one of {', '.join(_TOOLS)}.")
+    rewrite = as_predictions if predictions else _unchanged
+    kind = KINDS.get(to) or Kind(lambda group, options: [rewrite(group)], to, False, lambda group: [])
     skipped: list[DataError] = []
     on_bad = skipped.append if skip_bad else refuse
     num_read = num_silent = num_merged = 0

@@ -2,6 +2,8 @@
 
     rows("pairs.jsonl.gz") -> ("pairs.jsonl.gz:1", {"prompt": ..., "chosen": ..., "rejected": ...}), ...
 
+and of the studio's stores (`studio.db`, `studio.db#project`, `postgresql://...#project`), as people label.
+
 Files are hostile: nothing is read whole, no line or object may be longer than `MAX_ITEM`, and whatever is wrong is a
 `DataError` with file and line. Only a Parquet file that is gzipped is unpacked first, into a temporary file.
 """
@@ -22,7 +24,7 @@ from typing import IO, Any, NoReturn
 from truing.errors import DataError
 from truing.feedback.formats.cells import near, shown
 
-__all__ = ["ENDINGS", "MAX_ITEM", "OnBad", "refuse", "rows"]
+__all__ = ["ENDINGS", "MAX_ITEM", "OnBad", "check_source", "is_store", "refuse", "rows"]
 
 Row = dict[str, Any]
 OnBad = Callable[[DataError], None]
@@ -48,6 +50,9 @@ def rows(source: str | Path, on_bad: OnBad = refuse) -> Iterator[tuple[str, Row]
 
     Not of every fault can the rest be read: what breaks the file itself is always raised.
     """
+    if is_store(source):
+        yield from _store_rows(str(source))
+        return
     path = Path(source)
     heard = False
 
@@ -72,6 +77,13 @@ def rows(source: str | Path, on_bad: OnBad = refuse) -> Iterator[tuple[str, Row]
         raise DataError("it holds no rows", where=str(source), remedy="Was it written to the end? Give one with rows.")
 
 
+def check_source(source: str | Path) -> None:
+    """`DataError` where it is no file, no folder, no store and no name on the hub. Opens nothing."""
+    path = Path(str(source).partition("#")[0] if is_store(source) else source)
+    if "://" not in str(source) and not (path.is_dir() or path.is_file() or _is_hub_name(str(source))):
+        raise _no_such_file(path)
+
+
 def _no_such_file(path: Path) -> DataError:
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     meant = near(path.name, beside)
@@ -84,6 +96,34 @@ def _no_such_file(path: Path) -> DataError:
 def _is_hub_name(source: str) -> bool:
     # A folder of this name makes it a path with a misspelt end rather than a name on the hub.
     return bool(_HUB.fullmatch(source)) and not Path(source).parent.is_dir() and container(Path(source))[0] is None
+
+
+# ── the studio's store ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+_STORE = re.compile(r"(sqlite|postgres(ql)?(\+\w+)?)://.*|.*\.(db|sqlite|sqlite3)(#.*)?", re.DOTALL)
+
+
+def is_store(source: str | Path) -> bool:
+    """Whether it is a store of the studio's: a file .db or .sqlite, a data base's URL, each also with `#project`."""
+    return bool(_STORE.fullmatch(str(source))) and not Path(source).is_dir()
+
+
+def _store_rows(source: str) -> Iterator[tuple[str, Row]]:
+    try:
+        from truing.studio import exporting
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"a store needs a package that is not there ({error.name})",
+            where=source,
+            remedy="pip install 'truing[studio]'",
+        ) from None
+    number = 0
+    for row in exporting.rows(source):
+        number += 1
+        yield row
+    if not number:
+        raise DataError("nothing is labelled in it yet", where=source)
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from truing.errors import DataError
 from truing.feedback.reading import read
+from truing.feedback.seen import Seen
 from truing.group import Group, Labels, Message, Ranking, Scores, StepLabels
 
 __all__ = ["Lengths", "Spread", "Stats", "fingerprint", "stats", "summary"]
@@ -182,8 +183,7 @@ def summary(groups: Iterable[Group]) -> Stats:
     sizes: Counter[int] = Counter()
     turns: Counter[int] = Counter()
     prompts, responses = _Texts(), _Texts()
-    seen: set[bytes] = set()
-    seen_prompts: set[bytes] = set()
+    seen, seen_prompts = Seen(), Seen()
     for group in groups:
         texts = [response.text for response in group.responses]
         count["groups"] += 1
@@ -206,8 +206,7 @@ def summary(groups: Iterable[Group]) -> Stats:
             (seen_prompts, fingerprint(group.prompt), "repeated_prompts"),
             (seen, fingerprint(group.prompt, group.responses, group.feedback), "duplicates"),
         ):
-            count[name] += key in known
-            known.add(key)
+            count[name] += known.again(key)
     return Stats(
         num_groups=count["groups"],
         num_responses=count["responses"],

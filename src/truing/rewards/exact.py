@@ -31,7 +31,8 @@ def normalised_text(
     text = unicodedata.normalize("NFKC", text)
     text = text if case else text.casefold()
     if not punctuation:
-        text = "".join(letter for letter in text if not unicodedata.category(letter).startswith("P"))
+        marks = [letter for letter in set(text) if unicodedata.category(letter).startswith("P")]
+        text = text.translate(str.maketrans("", "", "".join(marks)))
     if not articles:
         text = re.sub(r"\b(?:a|an|the)\b", " ", text, flags=re.IGNORECASE)
     return text if spaces else " ".join(text.split())

@@ -143,6 +143,8 @@ def fitting(name: str) -> st.SearchStrategy[Group]:
         "ranking": (dialogues, answer | multi, 3, Ranking),
         "scores": (dialogues, answer | multi, 3, Scores),
         "group": (dialogues, answer | steps, 2, Critique),
+        "label_studio": (dialogues, answer, 3, Ranking),
+        "argilla": (dialogues, answer, 3, Labels),
     }
     prompts, responses, size, kind = makers[name]
 
@@ -159,7 +161,7 @@ def fitting(name: str) -> st.SearchStrategy[Group]:
             told = (Ranking((1, 2), draw(st.sampled_from([None, 0.8])), annotator_id=draw(ANNOTATORS)),)
         elif kind is not None:
             told = (said(draw, answers, kind),)
-            assume(not isinstance(told[0], Labels) or told[0].values != (None,))
+            assume(not isinstance(told[0], Labels) or set(told[0].values) != {None})
             assume(not isinstance(told[0], Ranking) or any(told[0].ranks))
         return Group(draw(prompts), answers, told, draw(extra))
 
@@ -179,6 +181,10 @@ def meaning(group: Group) -> Group:
         if group.responses[0] == group.responses[1] and None not in told.ranks:
             group = replace(group, feedback=(replace(told, ranks=(1, 1)),))
     return group
+
+
+def kind_and_name(said: Feedback) -> tuple[str, str]:
+    return type(said).__name__, str(said.annotator_id)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -203,6 +209,8 @@ def test_any_group_is_refused_or_read_back_as_what_it_was(name: str, group: Grou
         assert name != "group"
         return
     found = format.read(row, "f:1")
+    if name == "argilla":  # which lists answers by question, and not in the order in which people gave them
+        found, group = (replace(g, feedback=tuple(sorted(g.feedback, key=kind_and_name))) for g in (found, group))
     assert found == group or meaning(found) == meaning(group)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from truing.errors import DataError, RegistryError
 from truing.feedback.formats import (
     alpaca,
+    argilla,
     bare,
     bigbench_mistake,
     group,
     hh,
+    label_studio,
     llmbar,
     llmfao,
     messages,
@@ -48,6 +50,9 @@ FORMATS: dict[str, Format] = {
         mr_gsm8k,
         bigbench_mistake,
         topical_chat,
+        # Labelling tools.
+        label_studio,
+        argilla,
         ranking,
         scores,
         group,

@@ -43,7 +43,7 @@ from truing.group import (
     StepLabels,
 )
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "as_feedback", "as_said"]
 
 
 def _prompt(row: Row, where: str) -> Prompt:
@@ -137,7 +137,8 @@ _KINDS: dict[str, Callable[[Row, str], Feedback]] = {
 }
 
 
-def _said(value: Any, where: str) -> Feedback:
+def as_said(value: Any, where: str) -> Feedback:
+    """One feedback from its object."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         raise DataError(f"`feedback` holds {shown(value)}", where=where, remedy="An object with a `kind` each.")
     kind = value["kind"]
@@ -162,7 +163,7 @@ def read(row: Row, where: str) -> Group:
         Group,
         _prompt(row, where),
         tuple(_response(value, "responses", where) for value in responses),
-        tuple(_said(value, where) for value in feedback),
+        tuple(as_said(value, where) for value in feedback),
         rest(row, "prompt", "responses", "feedback"),
     )
 
@@ -175,7 +176,8 @@ def _as_response(value: Response) -> dict[str, Any]:
     return {"messages": _turns(value.messages), "steps": list(value.steps)}
 
 
-def _as_feedback(said: Feedback) -> dict[str, Any]:
+def as_feedback(said: Feedback) -> dict[str, Any]:
+    """One feedback as an object with its `kind`."""
     match said:
         case Ranking(ranks=ranks, strength=strength, margin=margin):
             own: dict[str, Any] = {"kind": "ranking", "ranks": list(ranks), **given(strength=strength, margin=margin)}
@@ -199,7 +201,7 @@ def write(group: Group) -> dict[str, Any]:
     own = {
         "prompt": _turns(group.prompt.messages),
         "responses": [_as_response(r) for r in group.responses],
-        "feedback": [_as_feedback(f) for f in group.feedback],
+        "feedback": [as_feedback(f) for f in group.feedback],
     }
     return joined(own, group, "group")
 
