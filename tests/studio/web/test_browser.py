@@ -336,3 +336,31 @@ def test_the_next_item_is_there_at_once(site: Site) -> None:
         saved(page, number + 1)
     # 50 ms is the aim on a quiet machine.
     assert sorted(taken)[5] < 200, taken
+
+
+def test_a_ranking_is_made_by_dragging(site: Site) -> None:
+    project = site.store.create_project("drag", "ranking", gold_share=0).id
+    site.store.add_items(project, [ITEMS["ranking"](0)])
+    page = site.open(site.enter("ann"), project)
+
+    def drag(letter: str, onto: str) -> None:
+        start = page.locator(".chip", has_text=letter).bounding_box()
+        end = page.locator(onto).bounding_box()
+        page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=5)
+        page.mouse.up()
+
+    drag("C", "[data-gap='0']")  # C
+    drag("A", "[data-gap='0']")  # A, C
+    drag("D", "[data-tier='1']")  # A, C = D
+    drag("C", "[data-unranked]")  # A, D
+    drag("B", "[data-gap='2']")  # A, D, B
+    page.keyboard.press("Control+Enter")
+    saved(page, 1)
+    person = site.store.person_named("ann")
+    assert person
+    done = site.store.recent(project, person.id)[0]
+    assert done.value is not None
+    order = site.store.task(done.task_id, person.id).order
+    assert [done.value["ranks"][index] for index in order] == [1, 3, None, 2]
