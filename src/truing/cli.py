@@ -38,6 +38,16 @@ Use = Annotated[
     list[Path] | None, typer.Option("--use", metavar="FILE.py", help="Run a file that registers functions.")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip rows that cannot be read, and say how many.")]
+StoreAt = Annotated[str, typer.Option("--store", help="SQLite file, or postgresql://user@host/name.")]
+Annotators = Annotated[str, typer.Option("--annotators", help="Names, as in ann,ben.")]
+NewLinks = Annotated[
+    bool, typer.Option("--new-links", help="New links also for people who have one; the old ones end.")
+]
+Host = Annotated[str, typer.Option("--host", help="Address to listen at.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any that is free.")]
+Url = Annotated[
+    str | None, typer.Option("--url", help="Public address, if another server stands in front of this one.")
+]
 Rewards = Annotated[
     list[str] | None, typer.Option("--reward", help="A reward by name, or the folder of a reward model.")
 ]
@@ -211,7 +221,7 @@ def collect(
         str,
         typer.Option("--kind", help="pair, ranking, thumbs, stars, steps, critique, edit or red_team."),
     ] = "pair",
-    store: Annotated[str, typer.Option("--store", help="SQLite file, or postgresql://user@host/name.")] = "studio.db",
+    store: StoreAt = "studio.db",
     name: Annotated[str | None, typer.Option("--name", help="Name of the project; the file's by default.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -237,15 +247,11 @@ def collect(
         float, typer.Option("--overlap-share", min=0.0, max=1.0, help="Share of items that are shared.")
     ] = 0.1,
     wage: Annotated[float | None, typer.Option("--wage", min=0.0, help="Money per hour, to know the cost.")] = None,
-    annotators: Annotated[str, typer.Option("--annotators", help="Names, as in ann,ben.")] = "",
-    new_links: Annotated[
-        bool, typer.Option("--new-links", help="New links also for people who have one; the old ones end.")
-    ] = False,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any that is free.")] = 8765,
-    url: Annotated[
-        str | None, typer.Option("--url", help="Public address, if another server stands in front of this one.")
-    ] = None,
+    annotators: Annotators = "",
+    new_links: NewLinks = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    url: Url = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Collect feedback from people: serve the labelling application for a file."""
@@ -300,16 +306,12 @@ def collect(
 
 @app.command()
 def studio(
-    store: Annotated[str, typer.Option("--store", help="SQLite file, or postgresql://user@host/name.")] = "studio.db",
-    annotators: Annotated[str, typer.Option("--annotators", help="Names, as in ann,ben.")] = "",
-    new_links: Annotated[
-        bool, typer.Option("--new-links", help="New links also for people who have one; the old ones end.")
-    ] = False,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any that is free.")] = 8765,
-    url: Annotated[
-        str | None, typer.Option("--url", help="Public address, if another server stands in front of this one.")
-    ] = None,
+    store: StoreAt = "studio.db",
+    annotators: Annotators = "",
+    new_links: NewLinks = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    url: Url = None,
 ) -> None:
     """Serve what `truing collect` has begun."""
     from truing.studio.store import Store

@@ -28,6 +28,7 @@ __all__ = [
     "answers_of",
     "as_predictions",
     "column_of",
+    "columns_beside",
     "common_scale",
     "others_of",
     "predicted",
@@ -109,6 +110,32 @@ def answers_of(said: Feedback, group: Group, format: str) -> list[Answer]:
     if not found:
         raise unfit(format, f"{type(said).__name__} that say nothing")
     return found
+
+
+def columns_beside(
+    row: Row,
+    fields: Fields,
+    read: Iterable[str],
+    *,
+    number: str,
+    others: list[Any],
+    skipped: list[Any],
+    guessed: list[Any],
+) -> dict[str, Any]:
+    """What a group keeps of a row besides prompt, responses and feedback: all that is not in `read`, nothing dropped.
+
+    The row's `id` becomes column `number`, where it has one.
+    """
+    columns = {name: value for name, value in fields.rest.items() if name != "rating_scale"}
+    for name in row:
+        if name not in read:
+            columns.setdefault(name, row[name])
+    if row.get("id") is not None:
+        columns.setdefault(number, row["id"])
+    for name, kept in (("other_answers", others), ("skipped_by", skipped), ("predictions", guessed)):
+        if kept:
+            columns[name] = [*(columns.get(name) or []), *kept]
+    return columns
 
 
 def common_scale(feedback: Iterable[Feedback], format: str) -> tuple[float, float] | None:

@@ -26,6 +26,7 @@ from truing.feedback.formats.annotated import (
     Sheet,
     answers_of,
     column_of,
+    columns_beside,
     common_scale,
     others_of,
     predicted,
@@ -180,15 +181,9 @@ def read(row: Row, where: str) -> Group:
     others = [other for who, sheet in sheets.items() for other in others_of(sheet, who)]
     guesses, _ = _sheets(_suggestions(column_of(row, "suggestions", where) or {}, where), fields, where)
     guessed = [any_group.as_feedback(said) for who, sheet in guesses.items() for said in sheet.feedback(who)]
-    columns = {name: value for name, value in fields.rest.items() if name != "rating_scale"}
-    for name in row:
-        if name not in _NOTES and name not in _READ:
-            columns.setdefault(name, row[name])
-    if row.get("id") is not None:
-        columns.setdefault("record_id", row["id"])
-    for name, kept in (("other_answers", others), ("skipped_by", skipped), ("predictions", guessed)):
-        if kept:
-            columns[name] = [*(columns.get(name) or []), *kept]
+    columns = columns_beside(
+        row, fields, (*_NOTES, *_READ), number="record_id", others=others, skipped=skipped, guessed=guessed
+    )
     return Group(fields.prompt, fields.responses, tuple(feedback), columns)
 
 

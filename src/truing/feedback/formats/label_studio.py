@@ -28,6 +28,7 @@ from truing.feedback.formats.annotated import (
     Sheet,
     answers_of,
     column_of,
+    columns_beside,
     common_scale,
     others_of,
     predicted,
@@ -171,15 +172,15 @@ def read(row: Row, where: str) -> Group:
         version = prediction.get("model_version")
         who = annotator({"annotator_id": version}, where)
         guessed += [any_group.as_feedback(said) for said in _sheet(prediction, fields, where).feedback(who)]
-    columns = {name: value for name, value in fields.rest.items() if name != "rating_scale"}
-    for name in row:
-        if name not in _NOTES and name not in ("data", "annotations", "predictions"):
-            columns.setdefault(name, row[name])
-    if row.get("id") is not None:
-        columns.setdefault("task_id", row["id"])
-    for name, found in (("other_answers", others), ("skipped_by", skipped), ("predictions", guessed)):
-        if found:
-            columns[name] = [*(columns.get(name) or []), *found]
+    columns = columns_beside(
+        row,
+        fields,
+        (*_NOTES, "data", "annotations", "predictions"),
+        number="task_id",
+        others=others,
+        skipped=skipped,
+        guessed=guessed,
+    )
     return Group(fields.prompt, fields.responses, tuple(feedback), columns)
 
 
