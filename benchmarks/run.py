@@ -27,6 +27,7 @@ NAMES = {
     "grpo": "GRPO steps against TRL",
     "ppo": "PPO steps against GRPO, and DPO against PPO, all ours",
     "generation": "rollouts against model.generate",
+    "where": "where a step's time goes, for each method",
     "felt": "what users wait for beside the steps",
     "scaling": "how time and memory grow",
 }

@@ -30,6 +30,7 @@ SIDES = {
     "trl": Side("TRL", PEER, {"setting": "float32"}),
     "trl-padding-free": Side("TRL, padding-free", PEER, {"setting": "padding-free"}),
     "trl-packed": Side("TRL, packed", PEER, {"setting": "packed"}, tokens="own"),
+    "trl-packed-batch": Side("TRL, packed, as many rows at once", PEER, {"setting": "packed-batch"}, tokens="own"),
     "trl-bfloat16": Side("TRL, bfloat16", PEER, {"setting": "bfloat16"}, within=1e-2, float32=False),
     "trl-defaults": Side(
         "TRL, its defaults (bfloat16, checkpointing)", PEER, {"setting": "defaults"}, within=1e-2, float32=False

@@ -4,7 +4,8 @@
 |---|---|
 | float32 | float32, no gradient checkpointing, padded batches: the same precision and the same work |
 | padding-free | the same batches laid end to end in one row; PyTorch's attention then has a dense mask |
-| packed | rows of 1,024 tokens packed best-fit-decreasing: batches of its own, of about as many tokens |
+| packed | rows of 1,024 tokens packed best-fit-decreasing, one at a time: batches of its own, of about as many tokens |
+| packed-batch | `packing=True` and nothing else: as many packed rows in a batch as others have demonstrations |
 | bfloat16 | bfloat16 products, no gradient checkpointing, padded batches |
 | defaults | what SFTConfig() sets: bfloat16 products and gradient checkpointing, padded batches |
 """
@@ -27,6 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "padding-free": {**FLOAT32, "max_length": None, "padding_free": True},
     # One packed row at a time: two in one would have a dense mask, and so an attention, of four times the size.
     "packed": {**FLOAT32, "max_length": PACKED, "packing": True, "per_device_train_batch_size": 1},
+    "packed-batch": {**FLOAT32, "max_length": PACKED, "packing": True},
     "bfloat16": {"bf16": True, "gradient_checkpointing": False},
     "defaults": {},
 }
@@ -50,7 +52,7 @@ def main(job: dict[str, Any]) -> None:
     meter.start()
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     more = dict(SETTINGS[job["setting"]])
-    if more.get("packing"):
+    if job["setting"] == "packed":
         more["gradient_accumulation_steps"] = max(1, round(job["tokens_per_step"] / PACKED))
     if job["turns"] > 1:
         tokenizer.chat_template = TEMPLATE

@@ -1,4 +1,8 @@
-"""Truing's GRPO, as `truing train grpo --use reward.py` runs it: `recipe.load` and `train`, nothing else."""
+"""Truing's GRPO, as `truing train grpo --use reward.py` runs it: `recipe.load` and `train`, nothing else.
+
+A job may name another online recipe, and say `profile`: so many steps, whose time is then told by parts
+(`common.shares`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 from common.meter import Meter
 from common.online import sums
 from common.phases import Phases
+from common.shares import SAMPLING, Profile
 
 
 def main(job: dict[str, Any]) -> None:
@@ -44,13 +49,19 @@ def main(job: dict[str, Any]) -> None:
     phases.watch(LocalRollouts, "generate", "generation")
     phases.watch(Updater, "step", "update")
 
+    profile = Profile(job["profile"]) if "profile" in job else None
+    if profile is not None:
+        LocalRollouts.generate = torch.profiler.record_function(SAMPLING)(LocalRollouts.generate)  # type: ignore[method-assign]
+
     def watch(step: train.Step) -> None:
         numbers = step.metrics
         kept = {name: numbers[name] for name in ("loss", "grad_norm", "reward", "entropy", "kl") if name in numbers}
         meter.step(**kept, **phases.take())
+        if profile is not None:
+            profile.step()
 
     train.train(settings, Path(job["out"]), watch=watch)
-    meter.write(Path(job["result"]), lengths=lengths)
+    meter.write(Path(job["result"]), lengths=lengths, **({} if profile is None else {"parts": profile.read()}))
 
 
 def overrides(job: dict[str, Any]) -> dict[str, Any]:

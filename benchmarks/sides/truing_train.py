@@ -1,6 +1,7 @@
 """Truing, as `truing train RECIPE` runs it: `recipe.load` and `train`, nothing else.
 
-A job may say `copied` or `padded`: then every response is given a copy of its prompt (`sides.copied`).
+A job may say `copied` or `padded`: then every response is given a copy of its prompt (`sides.copied`); or `profile`:
+so many steps, whose time is then also told by parts (`common.shares`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.meter import Meter
+from common.shares import Profile
 
 
 def main(job: dict[str, Any]) -> None:
@@ -40,6 +42,7 @@ def main(job: dict[str, Any]) -> None:
             **job["settings"],
         },
     )
+    profile = Profile(job["profile"]) if "profile" in job else None
     run = None
     if way := job.get("prompts"):
         from sides.copied import copy_prompts
@@ -50,9 +53,11 @@ def main(job: dict[str, Any]) -> None:
         numbers = step.metrics
         tokens = round(numbers["tokens_per_second"] * numbers["seconds"]) if run is None else run.trained()
         meter.step(loss=numbers["loss"], grad_norm=numbers["grad_norm"], tokens=tokens)
+        if profile is not None:
+            profile.step()
 
     train.train(settings, Path(job["out"]), watch=watch, hear=lambda note: meter.ready())
-    meter.write(Path(job["result"]))
+    meter.write(Path(job["result"]), **({} if profile is None else {"parts": profile.read()}))
 
 
 if __name__ == "__main__":

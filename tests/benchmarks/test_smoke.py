@@ -96,3 +96,11 @@ def test_the_peer_does_the_same_work(script: str, sides: list[str], tmp_path: Pa
         for side in set(sides) - {"trl-packed", "trl-defaults"}:
             assert made["agreement"][side]["loss/all"] < 1e-4
             assert made["agreement"][side]["grad_norm/all"] < 1e-3
+
+
+def test_where_a_step_goes(tmp_path: Path) -> None:
+    made = _run(tmp_path, "where.py", "--size", "toy", "--methods", "sft", "grpo", "--steps", "2")["where-toy"]
+    parts = {method: found["parts"] for method, found in made["methods"].items()}
+    assert all(parts["sft"][name] > 0 for name in parts["sft"] if name != "sampling")
+    assert parts["sft"]["sampling"] == 0 < parts["grpo"]["sampling"]
+    assert "| attention |" in (tmp_path / "where-toy.md").read_text()

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from truing.errors import ModelError
 from truing.models.divergence import collision_logprobs, token_kl
 from truing.models.head import Head, head_of
+from truing.models.logits import lent
 from truing.models.logprobs import token_logprobs
 
 N, H, V = 11, 6, 13
@@ -62,6 +63,24 @@ def test_a_logit_of_log_3_against_one_of_0_has_three_quarters():
     assert token_logprobs(hidden, weight, torch.tensor([0]), bias=bias).exp().item() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("keep", [0, N])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_gradients_are_those_of_a_full_log_softmax_kept_or_made_again(
+    form: dict[str, float], with_bias: bool, chunk: int, keep: int
+):
+    (h1, w1, b1, targets), (h2, w2, b2, _) = inputs(torch.float64), inputs(torch.float64)
+    factors = torch.linspace(-1, 2, N, dtype=torch.float64)
+    ours = token_logprobs(h1, w1, targets, bias=b1 if with_bias else None, chunk=chunk, keep=keep, **form)
+    theirs, _ = plain(h2, w2, targets, b2 if with_bias else None, **form)
+    torch.testing.assert_close(ours, theirs)
+    for values in (ours, theirs):
+        (values * factors).sum().backward()
+    for a, b in ((h1, h2), (w1, w2), (b1, b2)):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -96,6 +115,48 @@ def test_gradients_pass_gradcheck(entropy: bool):
         return token_logprobs(h, w, targets, bias=b, softcap=2.0, temperature=0.8, chunk=4, entropy=entropy)
 
     assert torch.autograd.gradcheck(function, (hidden, weight, bias))
+
+
+def test_kept_probabilities_serve_the_first_way_back_and_the_second_makes_them_again():
+    hidden, weight, _, targets = inputs(torch.float64)
+    found = token_logprobs(hidden, weight, targets, keep=N).sum()
+    first = torch.autograd.grad(found, (hidden, weight), retain_graph=True)
+    again = torch.autograd.grad(found, (hidden, weight))
+    for a, b in zip(first, again, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_two_heads_at_once_do_not_keep_their_probabilities_in_the_same_memory():
+    (h1, w1, _, targets), (h2, w2, _, _) = inputs(torch.float64), inputs(torch.float64)
+    one = token_logprobs(h1, w1, targets, keep=N)
+    two = token_logprobs(h1, w1, targets, temperature=0.5, keep=N)
+    (one.sum() + 2 * two.sum()).backward()
+    (plain(h2, w2, targets)[0].sum() + 2 * plain(h2, w2, targets, temperature=0.5)[0].sum()).backward()
+    torch.testing.assert_close(h1.grad, h2.grad)
+    torch.testing.assert_close(w1.grad, w2.grad)
+
+
+def test_nothing_is_kept_where_nothing_is_trained():
+    hidden, weight, _, targets = inputs()
+    with torch.no_grad():
+        token_logprobs(hidden, weight, targets, keep=N)
+    first = lent(N, V, weight)
+    second = lent(N, V, weight)  # while the first is held
+    assert first.data_ptr() != second.data_ptr()
+    address = first.data_ptr()
+    del first, second
+    token_logprobs(hidden, weight, targets, keep=N).sum().backward()
+    assert lent(N, V, weight).data_ptr() == address  # given back, and the same memory
+
+
+def test_a_sure_prediction_in_bfloat16_keeps_its_small_gradient():
+    # p = 0.999: rounded to bfloat16 it is 1, and 1 − p would be 0
+    hidden = torch.tensor([[1.0]], dtype=torch.bfloat16, requires_grad=True)
+    weight = torch.tensor([[6.90625], [0.0]], dtype=torch.bfloat16)
+    bias = torch.zeros(2, dtype=torch.bfloat16, requires_grad=True)
+    for keep in (0, 1):
+        (gradient,) = torch.autograd.grad(token_logprobs(hidden, weight, torch.tensor([0]), bias=bias, keep=keep), bias)
+        assert gradient[0].item() == pytest.approx(0.001, rel=0.02)
 
 
 def test_only_the_entropy_may_be_asked_for_a_gradient():
@@ -174,7 +235,7 @@ def test_logits_of_all_tokens_never_exist_at_once(frozen: bool, entropy: bool):
     weight = torch.randn(vocabulary, 8, requires_grad=not frozen)
     targets = torch.randint(0, vocabulary, (size,))
     with largest(vocabulary) as mode:
-        found = token_logprobs(hidden, weight, targets, chunk=50, entropy=entropy)
+        found = token_logprobs(hidden, weight, targets, chunk=50, keep=0, entropy=entropy)
         (sum(found) if isinstance(found, tuple) else found).sum().backward()
     assert 0 < mode.rows <= 50
     with largest(vocabulary) as mode:  # and the meter does see the plain way

@@ -64,8 +64,7 @@ class Head:
                 targets,
                 self.linear.bias,
                 Form.of(self.scale, self.softcap, temperature),
-                chunk_rows(hidden.device, self.linear.weight.shape[0]),
-                entropy,
+                entropy=entropy,
             )
         parts = [
             checkpoint(self._few, hidden[rows], targets[rows], temperature, entropy, use_reentrant=False)
