@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from truing import feedback
-from truing.feedback.files import refuse, rows
+from truing.feedback.files import refuse
 from truing.feedback.merge import merge
+from truing.feedback.sources import rows
 from truing.group import Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
 
 __all__ = ["SETS", "DataSet", "corpus", "cut", "key", "parts"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from truing.feedback.files import rows
+from truing.feedback.sources import rows
 from truing.rewards.math import Math
 
 __all__ = ["agreement", "mismatched", "solved"]

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from truing.errors import RegistryError
 from truing.streams import STREAMS
 
-__all__ = ["Entry", "Registry", "Setting", "advantage", "objective", "reward", "use_file", "use_plugins"]
+__all__ = ["Entry", "Registry", "Setting", "advantage", "load", "objective", "reward", "use_file", "use_plugins"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -217,14 +217,19 @@ def use_plugins() -> None:
     `RegistryError` naming the package where that fails.
     """
     for point in importlib.metadata.entry_points(group="truing"):
-        try:
-            point.load()
-        except RegistryError:
-            raise
-        except (Exception, SystemExit) as error:
-            package = point.dist.name if point.dist else point.value
-            raise RegistryError(
-                f"loading it failed with {type(error).__name__}: {error}",
-                where=f"installed package `{package}`, entry point `{point.name} = {point.value}`",
-                remedy="Update or uninstall that package.",
-            ) from error
+        load(point)
+
+
+def load(point: importlib.metadata.EntryPoint) -> Any:
+    """What an installed package's entry point names. `RegistryError` naming the package where that fails."""
+    try:
+        return point.load()
+    except RegistryError:
+        raise
+    except (Exception, SystemExit) as error:
+        package = point.dist.name if point.dist else point.value
+        raise RegistryError(
+            f"loading it failed with {type(error).__name__}: {error}",
+            where=f"installed package `{package}`, entry point `{point.name} = {point.value}`",
+            remedy="Update or uninstall that package.",
+        ) from error

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from truing.errors import DataError
+from truing.feedback.sources import rows
+
 Rows = Sequence[dict[str, Any]]
 SaveRows = Callable[[str, Rows], Path]
 
@@ -44,6 +47,18 @@ def save_rows(tmp_path: Path) -> SaveRows:
         return path
 
     return save
+
+
+@pytest.fixture
+def failure() -> Callable[[Path | str], DataError]:
+    """The error that reading a source ends with."""
+
+    def read(source: Path | str) -> DataError:
+        with pytest.raises(DataError) as caught:
+            list(rows(source))
+        return caught.value
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -90,3 +90,12 @@ def test_written_prompts_and_problems_carry_what_a_reward_needs(tmp_path: Path) 
     }
     problem = json.loads((tmp_path / "q.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert problem["answer"] == eval(problem["item"])
+
+
+def test_written_solutions_say_the_answer_at_once_in_the_share_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "solutions.jsonl"
+    for direct, least, most in ((1.0, 200, 200), (0.25, 30, 70), (0.0, 0, 0)):
+        assert lab.write_solutions(path, 200, direct=direct) == 200
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert {row["kind"] for row in rows} == {"arithmetic"}
+        assert least <= sum("=" not in row["messages"][1]["content"] for row in rows) <= most

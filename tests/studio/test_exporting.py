@@ -11,10 +11,8 @@ from truing import feedback
 from truing.errors import DataError
 from truing.feedback import formats
 from truing.feedback.convert import KINDS
-from truing.feedback.files import check_source, is_store
 from truing.group import Group, Prompt, Ranking, Response, StepLabels
 from truing.studio import exporting
-from truing.studio.errors import StoreError
 from truing.studio.store import Store
 
 Team = Any
@@ -133,89 +131,3 @@ def test_a_format_that_cannot_say_it_refuses_and_leaves_no_file(
 
 def test_every_format_that_can_be_written_is_offered() -> None:
     assert set(exporting.targets()) == {n for n, f in formats.FORMATS.items() if f.writes} | set(KINDS)
-
-
-# ── `--data studio.db` ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("source", "is_one"),
-    [
-        ("studio.db", True),
-        ("a/b.sqlite3#helpful", True),
-        ("studio.db#a project", True),
-        ("postgresql://u@h/db#helpful", True),
-        ("sqlite:///studio.db", True),
-        ("pairs.jsonl", False),
-        ("owner/name", False),
-        ("pairs.db.jsonl", False),
-        ("https://x/studio", False),
-    ],
-)
-def test_a_store_is_known_by_its_name(source: str, is_one: bool) -> None:
-    assert is_store(source) is is_one
-
-
-def test_a_store_is_read_as_a_file_of_feedback(url: str, team: Callable[..., Team]) -> None:
-    with Store.open(url) as store:
-        t = team(store, 3, 1)
-        t.label(0, "first")
-        t.label(0, "second")
-        exported = list(exporting.groups(store, t.project.id))
-        check_source(url)
-        assert feedback.read_all(url) == exported  # while it is open, and people label
-        assert feedback.read_all(f"{url}#helpful") == exported
-        assert feedback.sniff(url).name == "group"
-        (where, _), *_ = feedback.located(url)
-        assert where.endswith("#helpful: item 1")
-
-
-def test_which_project_is_meant_must_be_clear(one: Store, tmp_path: Path, team: Callable[..., Team]) -> None:
-    path = tmp_path / "studio.db"
-    with pytest.raises(StoreError, match="no project"):
-        feedback.read_all(path)
-    t = team(one, 1, 1)
-    with pytest.raises(DataError, match="nothing is labelled"):
-        feedback.read_all(path)
-    t.label(0)
-    one.create_project("honest", "pair")
-    with pytest.raises(
-        StoreError, match=r"several projects: helpful, honest\s+Name one after a #: .*studio.db#helpful"
-    ):
-        feedback.read_all(path)
-    with pytest.raises(StoreError, match="Did you mean 'helpful'"):
-        feedback.read_all(f"{path}#helpfull")
-    assert len(feedback.read_all(f"{path}#helpful")) == 1
-
-
-def test_a_store_that_is_not_there_is_not_made_by_reading_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
-        check_source(tmp_path / "studio.db")
-    with pytest.raises(StoreError, match="no such file"):
-        feedback.read_all(tmp_path / "studio.db")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_reward_model_is_trained_on_a_store_by_its_name(
-    one: Store, toy_folder: Path, tmp_path: Path, pairs: Callable[..., list[Group]]
-) -> None:
-    from typer.testing import CliRunner
-
-    from truing.cli import app
-    from truing.record import read_record
-
-    project = one.create_project("helpful", "pair", overlap_share=0, gold_share=0)
-    texts = [Response.of("it was good"), Response.of("it was bad")]
-    one.add_items(project.id, [Group(Prompt.of(f"moon {i}"), tuple(texts[:: (-1) ** i])) for i in range(24)])
-    ann, _ = one.add_person("Ann")
-    while (task := one.next_task(project.id, ann.id)) is not None:
-        choice = "first" if task.group.responses[0].text == "it was good" else "second"
-        one.submit(task.id, ann.id, {"choice": choice}, f"{task.id}", 1)
-    command = [
-        "train", "reward", "--model", toy_folder, "--data", f"{tmp_path}/studio.db#helpful", "--out", tmp_path / "run",
-        "--set", "batch_size=8", "--set", "epochs=4", "--set", "update.learning_rate=0.003",
-        "--set", "validation_share=0.2",
-    ]  # fmt: skip
-    done = CliRunner().invoke(app, [str(word) for word in command])
-    assert done.exit_code == 0, done.output
-    assert read_record(tmp_path / "run")[-1]["eval/rewards/accuracies"] == 1.0

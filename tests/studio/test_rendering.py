@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from truing.studio.formulas import mathml
-from truing.studio.rendering import PART, parts, plain, render
+from truing.studio.rendering import PART, parts, plain, render, whole
 
 ALLOWED = {
     "p",
@@ -212,3 +212,9 @@ def test_no_text_takes_long(text: str) -> None:
     start = time.process_time()
     render(text)
     assert time.process_time() - start < 2
+
+
+def test_a_whole_text_is_all_its_parts() -> None:
+    text = "\n\n".join(f"paragraph {i} " + "word " * 500 for i in range(20))
+    assert len(parts(text)) > 1
+    assert Tags(whole(text)).text.split() == text.split()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from truing.errors import DataError
 from truing.feedback import formats
-from truing.feedback.files import OnBad, refuse, rows
+from truing.feedback.files import OnBad, refuse
 from truing.feedback.formats import Format
+from truing.feedback.sources import rows
 from truing.group import Group
 
 __all__ = ["located", "read", "read_all", "sniff"]

@@ -15,7 +15,8 @@ from typing import Any
 
 from truing.errors import DataError
 from truing.feedback import formats
-from truing.feedback.files import OnBad, Stream, known_container, looks_like_turns, refuse
+from truing.feedback.files import OnBad, Stream, known_container, refuse
+from truing.feedback.files.csv import looks_like_turns
 from truing.feedback.formats.cells import shown
 from truing.group import Group
 

@@ -21,6 +21,7 @@ from truing.lab.rows import (
     write_demonstrations,
     write_problems,
     write_prompts,
+    write_solutions,
 )
 from truing.lab.wordings import SPLITS, requests
 
@@ -43,6 +44,7 @@ __all__ = [
     "write_demonstrations",
     "write_problems",
     "write_prompts",
+    "write_solutions",
 ]
 
 

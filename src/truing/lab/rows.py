@@ -24,6 +24,7 @@ __all__ = [
     "write_demonstrations",
     "write_problems",
     "write_prompts",
+    "write_solutions",
 ]
 
 
@@ -84,6 +85,15 @@ def write_demonstrations(
     """Demonstrations as JSONL with TRL's column `messages`; returns the number of rows."""
     groups = demonstrations(num, seed, arithmetic=arithmetic, solutions=solutions)
     return _write(path, ({"messages": _messages(group), **group.columns} for group in groups))
+
+
+def write_solutions(path: str | Path, num: int, seed: int = 0, *, direct: float = SOLUTION_MIX["direct"]) -> int:
+    """Solved word problems, as `write_demonstrations` writes them; `direct` of them say the answer without a thought.
+
+    Of the others two fifths are sloppy, as in the world's other demonstrations.
+    """
+    mix = {"direct": direct, "chain": 0.6 * (1 - direct), "sloppy": 0.4 * (1 - direct)}
+    return write_demonstrations(path, num, seed, arithmetic=1.0, solutions=mix)
 
 
 def write_prompts(path: str | Path, split: str, num: int | None = None, seed: int = 0) -> int:

@@ -22,13 +22,12 @@ from truing.feedback.writing import write_located
 from truing.group import Group
 from truing.studio import kinds
 from truing.studio.answers import difference
-from truing.studio.errors import StoreError
 from truing.studio.kinds import Answer, Kind
-from truing.studio.store import Project, Store
-from truing.studio.store.groups import as_json, from_json
+from truing.studio.store import Store
+from truing.studio.store.groups import from_json
 from truing.studio.store.tables import Answers, Items, People, Verdicts
 
-__all__ = ["chosen_project", "groups", "located", "rows", "targets", "write"]
+__all__ = ["groups", "located", "targets", "write"]
 
 _BATCH = 200
 COMMENTS = "annotator_comments"
@@ -149,37 +148,3 @@ def _fitting(group: Group, fits: Callable[[Group], Any]) -> list[Group]:
         if len(group.feedback) > 1:
             return [replace(group, feedback=(said,)) for said in group.feedback]
     return [group]
-
-
-# ── `--data studio.db` ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def chosen_project(store: Store, name: str | None) -> Project:
-    """The project of this name; without one, the only one that there is."""
-    projects = store.projects()
-    names = ", ".join(project.name for project in projects)
-    if not projects:
-        raise StoreError("it holds no project", where=store.place, remedy="`truing collect` makes one.")
-    if name is None:
-        if len(projects) > 1:
-            raise StoreError(
-                f"it holds several projects: {names}",
-                where=store.place,
-                remedy=f"Name one after a #: {store.place}#{projects[0].name}",
-            )
-        return projects[0]
-    for project in projects:
-        if project.name == name:
-            return project
-    meant = near(name, [project.name for project in projects])
-    hint = f"Did you mean {meant!r}? " if meant else ""
-    raise StoreError(f"there is no project {name!r}", where=store.place, remedy=f"{hint}Its projects: {names}.")
-
-
-def rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The labels of `studio.db`, `studio.db#project` or a data base's URL as (where, row of format `group`)."""
-    place, _, name = source.partition("#")
-    with Store.open(place, create=False) as store:
-        project = chosen_project(store, name or None)
-        for where, group in located(store, project.id):
-            yield where, as_json(group)

@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from truing.studio.formulas import MAX_FORMULA, mathml
 
-__all__ = ["PART", "parts", "plain", "render"]
+__all__ = ["PART", "parts", "plain", "render", "whole"]
 
 PART = 12_000
 """Characters of the longest part: the worst text known takes markdown-it a fifth of a second at this length."""
@@ -54,6 +54,11 @@ def render(text: str) -> Markup:
         return Markup(_MARKDOWN.render(text))
     except RecursionError:
         return Markup("<pre>{}</pre>").format(plain(text))
+
+
+def whole(text: str) -> Markup:
+    """All parts of a text as HTML, one after the other."""
+    return Markup("").join(render(part) for part in parts(text))
 
 
 @lru_cache(maxsize=64)

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +13,7 @@ from truing.group import Group, Prompt, Response
 from truing.rollouts.sampling import Sampling
 from truing.studio.store import Store
 from truing.studio.web.candidates import generated, needed, talk_to
-from truing.studio.web.collect import prepare, sign_in_links
+from truing.studio.web.collect import Answered, answered_by, prepare, sign_in_links
 from truing.studio.web.serve import address, listen
 
 
@@ -108,50 +102,23 @@ def test_a_model_can_be_talked_to(toy_folder: Path) -> None:
     assert isinstance(said, str)
 
 
-def test_the_verb_prints_links_that_let_people_in(tmp_path: Path) -> None:
-    file = written(tmp_path / "pairs.jsonl", ROWS)
-    command = [sys.executable, "-m", "truing.cli", "collect", file, "--annotators", "ann", "--port", "0"]
-    command += ["--store", str(tmp_path / "studio.db"), "--set", "margins=[]"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    try:
-        assert server.stdout is not None
-        said = ""
-        while "serving at" not in said:
-            line = server.stdout.readline()
-            assert line, said
-            said += line
-        assert said.startswith("pairs: 4 items (4 new), compare two")
-        found = re.search(r"annotator ann +(http://127.0.0.1:\d+)/sign-in#(\S+)", said)
-        assert found
-        with urllib.request.urlopen(f"{found[1]}/sign-in") as page:
-            assert page.status == 200
-        with Store.open(tmp_path / "studio.db") as store:
-            person = store.person_by_token(found[2])
-            assert person
-            assert person.name == "ann"
-            assert store.projects()[0].settings["margins"] == []
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=15)
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--kind", "pears"], "there is no kind of task `pears`"),
-        (["--samples", "4"], "nothing says of which model"),
-        (["--kind", "red_team"], "there is no model to talk to"),
-        (["--set", "margins=5"], "margins"),
-        (["--guidelines", "nothing.md"], "nothing.md"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_message(tmp_path: Path, more: list[str], message: str) -> None:
-    file = written(tmp_path / "pairs.jsonl", ROWS)
-    command = [sys.executable, "-m", "truing.cli", "collect", file, "--port", "0", "--store", str(tmp_path / "s.db")]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_models_answer_or_talk_and_without_one_the_file_has_the_answers(toy_folder: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "prompts.jsonl", [{"prompt": "the cat"}, {"prompt": "the dog"}])
+    model, sampling = str(toy_folder), Sampling(max_new_tokens=4, seed=0)
+    assert answered_by([], file, "pair", None, sampling) == Answered()
+    made = answered_by([model], file, "thumbs", 2, sampling)
+    assert made.make is not None
+    assert made.talk is None
+    assert {len(group.responses) for group in made.make()} == {1}
+    talking = answered_by([model], file, "red_team", None, sampling)
+    assert talking.make is None
+    assert talking.talk is not None
+    with pytest.raises(UserError, match="2 models to talk to"):
+        answered_by([model, model], file, "red_team", None, sampling)
+    with pytest.raises(UserError, match="no model to talk to"):
+        answered_by([], file, "red_team", None, sampling)
+    with pytest.raises(UserError, match="--samples 3, and nothing says of which model"):
+        answered_by([], file, "pair", 3, sampling)
 
 
 def test_items_of_another_kind_are_refused_with_their_place(tmp_path: Path) -> None:

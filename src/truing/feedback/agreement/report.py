@@ -21,8 +21,9 @@ from truing.feedback.agreement.coefficients import (
     percent_agreement,
 )
 from truing.feedback.agreement.ratings import Place, Question, Ratings, of_columns, of_groups
-from truing.feedback.files import refuse, rows
+from truing.feedback.files import refuse
 from truing.feedback.reading import located, none_left
+from truing.feedback.sources import rows
 
 __all__ = ["Agreement", "Annotator", "Difference", "Pair", "Report", "agreement", "of_question", "report"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from truing.errors import DataError
-from truing.feedback.files import refuse, rows
 from truing.feedback.formats.base import Format, has, read_only
 from truing.feedback.formats.cells import Row, cell, rest, shown, text, wrong
+from truing.feedback.sources import rows
 from truing.group import Group, Prompt, Ranking, Response
 
 __all__ = ["FORMAT"]
@@ -38,7 +38,7 @@ def _beside(folder: Path, name: str, where: str) -> Path:
 def _texts(path: Path, time_ns: int, keys: tuple[str, ...], value: str) -> dict[tuple[int, ...], str]:
     """Texts by their numbers; `time_ns` is the file's, so that a new one is read anew."""
     found = {}
-    for where, row in rows(path, refuse):
+    for where, row in rows(path):
         number = tuple(_number(row, key, where) for key in keys)
         # A model may have said nothing; a vote on it is a vote.
         if not isinstance(row.get(value), str):

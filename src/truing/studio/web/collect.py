@@ -11,12 +11,24 @@ from truing import feedback
 from truing.errors import DataError, UserError
 from truing.studio import importing, kinds
 from truing.studio.store import Project, Store
+from truing.studio.web.candidates import generated, needed, talk_to
+from truing.studio.web.guard import Talk
 from truing.studio.web.routes_people import link
 
 if TYPE_CHECKING:
     from truing.group import Group
+    from truing.rollouts.sampling import Sampling
 
-__all__ = ["Link", "prepare", "sign_in_links"]
+__all__ = ["Answered", "Link", "answered_by", "prepare", "sign_in_links"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Who answers the prompts: models whose samples are judged (`make` gives the groups), or one that people talk to.
+    Neither: the file holds the answers."""
+
+    make: Callable[[], Iterable[Group]] | None = None
+    talk: Talk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,25 @@ class Link:
     name: str
     role: str
     url: str | None
+
+
+def answered_by(models: Sequence[str], source: str, kind: str, num_samples: int | None, sampling: Sampling) -> Answered:
+    """What the models named are for in a project of this kind. A model to talk to is loaded at once, others by `make`.
+
+    `num_samples` None: as few of each model as an item takes.
+    """
+    if kind == "red_team":
+        if not models:
+            raise UserError("there is no model to talk to", where="--kind red_team", remedy="Name a --model.")
+        if len(models) != 1:
+            raise UserError(f"{len(models)} models to talk to", where="--model", remedy="Name one.")
+        return Answered(talk=talk_to(models[0], sampling))
+    if models:
+        number = num_samples or needed(kind, len(models))
+        return Answered(make=lambda: generated(source, kind, models, number, sampling))
+    if num_samples:
+        raise UserError(f"--samples {num_samples}, and nothing says of which model", remedy="Name a --model.")
+    return Answered()
 
 
 def prepare(

@@ -13,8 +13,8 @@ from truing.studio.errors import AnswerError
 from truing.studio.review import Under
 from truing.studio.store import Project, Task
 from truing.studio.web.guard import Visit, action, data, page
-from truing.studio.web.routes_work import boot_of, guidelines_of
-from truing.studio.web.views import SKIP_REASONS, Texts, describe, view_of
+from truing.studio.web.screen import task_page
+from truing.studio.web.views import Texts, describe, view_of
 
 __all__ = ["ROUTES"]
 
@@ -52,17 +52,8 @@ def look(visit: Visit) -> Response:
         others.append({"name": f"Verdict ({found.verdict.person})", "said": said, "comment": None})
     draft = found.verdict.value if found.verdict else None
     view = view_of(project, task, paths=paths, draft=draft, others=others, submit_label="Decide")
-    boot = boot_of(project, view, mode="review", back=f"/projects/{project.id}/review")
-    return visit.page(
-        "task.html",
-        project=project,
-        heading="Review",
-        view=view,
-        state=None,
-        boot=boot,
-        guidelines=guidelines_of(project),
-        skip_reasons=SKIP_REASONS,
-    )
+    back = f"/projects/{project.id}/review"
+    return task_page(visit, project, view, mode="review", heading="Review", back=back)
 
 
 @page("reviewer")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -14,13 +12,14 @@ from truing.errors import UserError
 from truing.group import Message
 from truing.studio import kinds
 from truing.studio.errors import AnswerError
-from truing.studio.rendering import parts, render
+from truing.studio.rendering import whole
 from truing.studio.store import Project, Task
 from truing.studio.web.guard import Visit, action, data, page
 from truing.studio.web.orders import to_stored
-from truing.studio.web.views import SKIP_REASONS, Texts, View, describe, view_of
+from truing.studio.web.screen import task_page
+from truing.studio.web.views import Texts, View, describe, view_of
 
-__all__ = ["ROUTES", "boot_of", "guidelines_of"]
+__all__ = ["ROUTES"]
 
 _MAX_TURNS = 200
 _MAX_AHEAD = 20
@@ -48,21 +47,17 @@ def start(visit: Visit) -> Response:
 def work(visit: Visit) -> Response:
     project = visit.store.project(visit.number("project"))
     task = visit.store.next_task(project.id, visit.person.id)
-    view = _work_view(visit, project, task) if task else None
     base = f"/api/projects/{project.id}"
-    boot = boot_of(
-        project, view, mode="work", next=f"{base}/next", undo=f"{base}/undo", progress=_progress(visit, project)
-    )
-    state = None if task else _state(visit, project)
-    return visit.page(
-        "task.html",
-        project=project,
+    return task_page(
+        visit,
+        project,
+        _work_view(project, task) if task else None,
+        mode="work",
         heading=project.name,
-        view=view,
-        state=state,
-        boot=boot,
-        guidelines=guidelines_of(project),
-        skip_reasons=SKIP_REASONS,
+        state=None if task else _state(visit, project),
+        next=f"{base}/next",
+        undo=f"{base}/undo",
+        progress=_progress(visit, project),
     )
 
 
@@ -77,17 +72,8 @@ def look_back(visit: Visit) -> Response:
         )
     paths = _paths(project, task) | {"skip": None, "draft": None}
     view = view_of(project, task, paths=paths, draft=task.answer, submit_label="Save")
-    boot = boot_of(project, view, mode="revise", back=f"/projects/{project.id}/answers")
-    return visit.page(
-        "task.html",
-        project=project,
-        heading="Edit an answer",
-        view=view,
-        state=None,
-        boot=boot,
-        guidelines=guidelines_of(project),
-        skip_reasons=SKIP_REASONS,
-    )
+    back = f"/projects/{project.id}/answers"
+    return task_page(visit, project, view, mode="revise", heading="Edit an answer", back=back)
 
 
 @page("annotator")
@@ -166,7 +152,7 @@ def talk(visit: Visit, body: Mapping[str, Any]) -> Mapping[str, Any]:
     if visit.studio.talk is None:
         raise UserError("there is no model to talk to", remedy="Start with --model.")
     said = visit.studio.talk(_conversation(body.get("turns")))
-    return {"content": said, "html": _rendered(said)}
+    return {"content": said, "html": whole(said)}
 
 
 @data("annotator")
@@ -177,44 +163,6 @@ def text(visit: Visit) -> Mapping[str, Any]:
         visit.request.path_params["name"], visit.number("part")
     )
     return {"html": found.html, "next": found.more, "left": found.left}
-
-
-def boot_of(
-    project: Project,
-    view: View | None,
-    *,
-    mode: str,
-    next: str | None = None,
-    undo: str | None = None,
-    back: str | None = None,
-    progress: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
-    """What the page's script begins with."""
-    kind = kinds.get(project.kind)
-    guidelines = hashlib.sha256(project.guidelines.encode()).hexdigest()[:16] if project.guidelines.strip() else None
-    return {
-        "mode": mode,
-        "project": project.id,
-        "title": project.name,
-        "kind": project.kind,
-        "settings": kind.settings(project.settings).model_dump(mode="json"),
-        "task": view.payload if view else None,
-        "next": next,
-        "undo": undo,
-        "back": back,
-        "answers": f"/projects/{project.id}/answers",
-        "progress": dict(progress) if progress else None,
-        "guidelines": guidelines,
-    }
-
-
-def guidelines_of(project: Project) -> Markup:
-    """The guidelines as HTML. They are written by the project's owner, and as safe as everything else."""
-    return _rendered(project.guidelines) if project.guidelines.strip() else Markup("")
-
-
-def _rendered(text: str) -> Markup:
-    return Markup("").join(render(part) for part in parts(text))
 
 
 def _paths(project: Project, task: Task) -> dict[str, str | None]:
@@ -228,12 +176,12 @@ def _paths(project: Project, task: Task) -> dict[str, str | None]:
     }
 
 
-def _work_view(visit: Visit, project: Project, task: Task) -> View:
+def _work_view(project: Project, task: Task) -> View:
     return view_of(project, task, paths=_paths(project, task), draft=task.draft)
 
 
 def _sent(visit: Visit, project: Project, task: Task) -> dict[str, Any]:
-    view = _work_view(visit, project, task)
+    view = _work_view(project, task)
     return view.payload | {"html": visit.studio.pages.text("_task.html", view=view)}
 
 

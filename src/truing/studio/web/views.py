@@ -15,7 +15,7 @@ from truing.group import Group, Message
 from truing.studio import kinds
 from truing.studio.errors import AnswerError
 from truing.studio.kinds.steps import steps_of
-from truing.studio.rendering import parts, render
+from truing.studio.rendering import parts, render, whole
 from truing.studio.store import Project, Task
 from truing.studio.web.orders import to_shown
 
@@ -196,7 +196,7 @@ def _with_html(turn: Any) -> Any:
     """A turn of a conversation as the browser shows it. A draft may hold anything; that is passed on as it is."""
     if not isinstance(turn, Mapping) or turn.get("role") != "assistant" or not isinstance(turn.get("content"), str):
         return turn
-    return {**turn, "html": Markup("").join(render(part) for part in parts(turn["content"]))}
+    return {**turn, "html": whole(turn["content"])}
 
 
 def _options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
