@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from truing.feedback.stats import Spread, stats, summary
-from truing.group import Group, Labels, Prompt, Ranking, Response, Scores, StepLabels
+from truing.feedback.stats import Spread, fingerprint, stats, summary
+from truing.group import Group, Labels, Message, Prompt, Ranking, Response, Scores, StepLabels
 
 SaveRows = Callable[[str, list[dict[str, Any]]], Path]
 
@@ -94,3 +94,20 @@ def test_a_file_is_counted_and_described(save_rows: SaveRows) -> None:
     text = made.text()
     for line in ("groups        1 (ranking: 1)", "better longer 100.0%", "annotators    1 (ann: 1)", "skipped       1"):
         assert line in text
+
+
+def test_a_fingerprint_depends_on_what_is_said_and_not_on_who_holds_the_text():
+    text = "".join(["he", "llo"])  # equal to "hello", and another object, which nobody has interned
+    assert fingerprint(Response.of("hello"), None) == fingerprint(Response.of(text), None)
+    different = [
+        fingerprint(Response.of("hello")),
+        fingerprint(Response(messages=(Message("assistant", "hello"),), steps=("hello",))),
+        fingerprint(Prompt.of("hello")),
+        fingerprint("hello"),
+        fingerprint("hel", "lo"),
+        fingerprint(1),
+        fingerprint(1.0),
+        fingerprint(True),
+        fingerprint("\ud800"),  # half a surrogate pair, as broken files have it
+    ]
+    assert len(set(different)) == len(different)

@@ -99,7 +99,8 @@ class _Remarks:
         self.seen, self.preferred = Seen(), Seen()
 
     def of(self, group: Group, where: str) -> Iterator[Finding]:
-        before = self.seen.first(fingerprint(group.prompt, group.responses, group.feedback), where)
+        prompt, answers = fingerprint(group.prompt), [fingerprint(response) for response in group.responses]
+        before = self.seen.first(fingerprint(prompt, answers, group.feedback), where)
         if before != where:
             yield Finding("duplicate", where, f"the same as {before}", "It counts twice in training.")
         if len(group.responses) == 2 and group.responses[0] == group.responses[1]:
@@ -110,14 +111,14 @@ class _Remarks:
             elif response.messages[-1].role == "user":
                 yield Finding("ends_with_user", where, f"response {position} ends with a user's turn, not trained on")
         if before == where:
-            yield from self._contradictions(group, where)
+            yield from self._contradictions(group, where, prompt, answers)
 
-    def _contradictions(self, group: Group, where: str) -> Iterator[Finding]:
+    def _contradictions(self, group: Group, where: str, prompt: bytes, answers: list[bytes]) -> Iterator[Finding]:
         for said in group.said(Ranking):
             for better, worse in said.pairs():
-                one, other = group.responses[better], group.responses[worse]
-                self.preferred.first(fingerprint(group.prompt, one, other, said.annotator_id), where)
-                against = self.preferred.get(fingerprint(group.prompt, other, one, said.annotator_id))
+                one, other = answers[better], answers[worse]
+                self.preferred.first(fingerprint(prompt, one, other, said.annotator_id), where)
+                against = self.preferred.get(fingerprint(prompt, other, one, said.annotator_id))
                 if against:
                     yield Finding(
                         "contradiction", where, f"it prefers what {against} rejects", "Keep one of them, or neither."

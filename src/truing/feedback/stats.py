@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from truing.errors import DataError
 from truing.feedback.reading import read
@@ -150,8 +153,26 @@ def _listed(counts: dict[str, int] | dict[int, int], most: int = 8) -> str:
 
 
 def fingerprint(*parts: object) -> bytes:
-    """16 bytes that are the same for the same parts."""
-    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    """16 bytes that are the same for the same parts: groups' parts, and tuples, lists and plain values."""
+    # version 2: later ones write equal values differently, depending on who else refers to them
+    return hashlib.blake2b(marshal.dumps(_plain(parts), 2), digest_size=16).digest()
+
+
+@cache
+def _fields(kind: Any) -> tuple[str, ...] | None:
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else None
+
+
+def _plain(part: Any) -> Any:
+    """The same as tuples of plain values; everything else as it is shown."""
+    if part is None or type(part) in (str, int, float, bool, bytes):
+        return part
+    if isinstance(part, tuple | list):
+        return tuple([_plain(each) for each in part])
+    kind: Any = type(part)
+    if names := _fields(kind):
+        return (kind.__name__, *[_plain(getattr(part, name)) for name in names])
+    return repr(part)
 
 
 def kinds(group: Group) -> list[str]:
@@ -202,9 +223,10 @@ def summary(groups: Iterable[Group]) -> Stats:
             if said.annotator_id is not None:
                 found["annotators"][said.annotator_id] += 1
             _count(said, [len(text) for text in texts], count, found)
+        prompt = fingerprint(group.prompt)
         for known, key, name in (
-            (seen_prompts, fingerprint(group.prompt), "repeated_prompts"),
-            (seen, fingerprint(group.prompt, group.responses, group.feedback), "duplicates"),
+            (seen_prompts, prompt, "repeated_prompts"),
+            (seen, fingerprint(prompt, group.responses, group.feedback), "duplicates"),
         ):
             count[name] += known.again(key)
     return Stats(
