@@ -47,6 +47,28 @@ def test_the_rarest_token_can_still_be_drawn():
     assert inverse_cdf(weights, torch.tensor([1 - 1e-10], dtype=torch.float64)).item() > 0
 
 
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=0.9), Sampling(min_p=0.1), Sampling(temperature=0)])
+@pytest.mark.parametrize("vocab", [100, 128, 1000])
+def test_a_row_that_is_not_finite_has_a_logprob_that_is_not_a_number_and_harms_no_other(vocab, sampling):
+    z = logits(vocab).repeat(3, 1)
+    z[0, 7], z[1] = torch.nan, torch.inf
+    tokens, logprobs = next_tokens(z, torch.full((3,), 0.5, dtype=torch.float64), sampling)
+    assert logprobs.isnan().tolist() == [True, True, False]
+    alone = next_tokens(z[2:], torch.tensor([0.5], dtype=torch.float64), sampling)
+    assert (tokens[2], logprobs[2]) == (alone[0][0], alone[1][0])
+    assert 0 <= tokens.min() <= tokens.max() < vocab
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_logprobs_are_those_of_a_log_softmax_for_likely_and_rare_tokens(temperature):
+    z = logits(1000).repeat(500, 1)
+    u = torch.linspace(0, 1 - 1e-12, 500, dtype=torch.float64)
+    tokens, logprobs = next_tokens(z, u, Sampling(temperature=temperature))
+    expected = (z.double() / temperature).log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
+    assert tokens.unique().numel() > 10
+    torch.testing.assert_close(logprobs.double(), expected, atol=2e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "sampling",
     [

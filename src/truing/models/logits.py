@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from truing.models.products import onednn_is_faster, product, weight_gradient
+from truing.models.products import product, weight_gradient
 
 __all__ = ["Form", "Gradients", "buffer_for", "chunk_rows", "chunks", "columns_of", "kept_rows", "lent", "logits_of"]
 
@@ -57,13 +57,11 @@ class Form:
 
 
 def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None, form: Form, out: Tensor) -> Tensor:
-    """inner·(h·Wᵀ + b) [rows, V], in `out` if that saves a pass; products in the model's precision, the rest in its."""
-    if out.dtype != weight.dtype:
-        out.copy_(product(hidden, weight))
-    elif onednn_is_faster():
-        out = product(hidden, weight)
+    """inner·(h·Wᵀ + b) [rows, V], in `out`; products in the model's precision, the rest in its."""
+    if out.dtype == weight.dtype:
+        product(hidden, weight, out=out)
     else:
-        torch.mm(hidden, weight.t(), out=out)
+        out.copy_(product(hidden, weight))
     if bias is not None:
         out.add_(bias)
     if form.inner != 1.0:
@@ -72,7 +70,7 @@ def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None, form: Form, out
 
 
 def logits_of(hidden: Tensor, weight: Tensor, bias: Tensor | None, form: Form, out: Tensor) -> Tensor:
-    """`Form`'s x, [rows, V]: a new tensor or `out`, for the caller to do with as it likes."""
+    """`Form`'s x, [rows, V], in `out`."""
     out = _linear(hidden, weight, bias, form, out)
     return out.tanh_().mul_(form.outer) if form.capped else out
 
@@ -137,7 +135,7 @@ class Gradients:
         if self.hidden is not None:
             self.hidden.add_(product(d_low, weight[columns].t()))
         if self.weight is not None:
-            self.weight[columns] = weight_gradient(d_low, self.scaled)
+            weight_gradient(d_low, self.scaled, out=self.weight[columns])
         if self.bias is not None:
             ones = self.by_row if self.by_row is not None else d.new_ones(d.shape[0])
             self.bias[columns] = torch.mv(d.t(), ones.to(d.dtype)).mul_(self.form.inner)

@@ -118,13 +118,13 @@ class _Logprobs(torch.autograd.Function):
         kept = lent(hidden.shape[0], weight.shape[0], weight) if keep else None
         spare = torch.empty_like(buffer) if entropy else buffer
         for rows in chunks(hidden.shape[0], chunk):
-            x = logits_of(hidden[rows], weight, bias, form, buffer[: rows.stop - rows.start])
+            size = rows.stop - rows.start
+            room = spare[:size] if kept is None or kept.dtype != buffer.dtype else kept[rows]
+            # p takes the place of x, unless the entropy needs both
+            x = logits_of(hidden[rows], weight, bias, form, buffer[:size] if entropy else room)
             at_target = x.gather(1, targets[rows, None]).squeeze(1)
             highest = x.amax(1)
-            if kept is not None and kept.dtype == x.dtype:
-                p = _softmax(x, kept[rows])
-            else:
-                p = _softmax(x, spare[: x.shape[0]] if entropy else x)
+            p = _softmax(x, room)
             log_total = -p.amax(1).log_()  # of Σ exp(x − highest), whose largest term is 1
             lse[rows] = highest + log_total
             logprobs[rows] = at_target - lse[rows]

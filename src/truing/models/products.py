@@ -1,17 +1,11 @@
-"""float32 matrix products on a CPU by the faster of PyTorch's two libraries.
+"""float32 matrix products on a CPU by the faster of PyTorch's two libraries (`precision.py` says which that is).
 
-`torch.mm` multiplies float32 with MKL, which on AMD processors stays with 256-bit instructions; oneDNN, which PyTorch
-ships as well, uses 512-bit ones where the processor has them: twice as fast on Zen 5, in the same float32. oneDNN also
-reads a transposed matrix in place. Everywhere else `torch.mm` is at least as good and is what is used.
-
-The choice depends on the processor alone and never on a measurement, so that a run repeats itself bit for bit.
+oneDNN also reads a transposed matrix in place. Where it is not the faster one, `torch.mm` is what is used.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,24 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Linear", "linear", "onednn_is_faster", "product", "weight_gradient"]
+from truing.models.precision import by_onednn, onednn_is_faster, products_are_exact
+
+__all__ = ["Linear", "linear", "product", "weight_gradient"]
 
 # oneDNN makes a kernel for every shape and keeps the last 1,024 of them, in two caches. Batches of ever new lengths
-# fill them, a quarter of a gigabyte; a micro-batch has some twenty shapes. Read when the first kernel is made.
-os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-
-
-@cache
-def onednn_is_faster() -> bool:
-    """Whether this is an AMD processor with AVX-512 and a PyTorch that hands out oneDNN's products."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch._C._has_mkldnn:
-        return False
-    try:
-        vendor = "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux: the vendor is not known, and torch.mm is right anyway
-        return False
-    return vendor and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+# fill them, a quarter of a gigabyte; a micro-batch has some forty shapes, and sampling seventy. Read when the first
+# kernel is made.
+os.environ.setdefault("LRU_CACHE_CAPACITY", "128")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 
 def _by_onednn(tensor: Tensor) -> bool:
@@ -44,15 +29,23 @@ def _by_onednn(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.numel() > 0 and onednn_is_faster()
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """left·rightᵀ, [M, K] and [N, K] -> [M, N], without a gradient.
+def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
+    """left·rightᵀ, [M, K] and [N, K] -> [M, N], without a gradient; in `out` if there is one.
 
     Either may be a transposed view; `left` is then copied. Any other view of `right` must be contiguous: oneDNN
     multiplies a slice of columns a hundred times slower.
     """
-    if _by_onednn(left) and right.dtype == torch.float32:
-        return _onednn(left, right, None)
-    return torch.mm(left, right.t())
+    if not (_by_onednn(left) and right.dtype == torch.float32):
+        return torch.mm(left, right.t(), out=out)
+    return _onednn(left, right, None) if out is None else _into(out, left, right)
+
+
+def _into(out: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """left·rightᵀ in memory that is there: fresh memory takes as long as the product where that is not deep."""
+    if products_are_exact():
+        with by_onednn():
+            return torch.mm(left, right.t(), out=out)
+    return out.copy_(_onednn(left, right, None))
 
 
 def _onednn(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
@@ -89,10 +82,12 @@ class _Linear(torch.autograd.Function):
         )
 
 
-def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    """gradᵀ·x: [T, N] and [T, K] -> [N, K]. Of the two the narrower is copied, transposed."""
+def weight_gradient(grad: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """gradᵀ·x: [T, N] and [T, K] -> [N, K]. Of the two the narrower is copied, transposed, unless there is an `out`."""
     if not _by_onednn(grad):
-        return torch.mm(grad.t(), x)
+        return torch.mm(grad.t(), x, out=out)
+    if out is not None:
+        return _into(out, grad.t(), x.t())
     if grad.shape[1] <= x.shape[1]:
         return _onednn(grad.t(), x.t(), None)
     return _onednn(x.t(), grad.t(), None).t()

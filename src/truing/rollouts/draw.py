@@ -13,6 +13,7 @@ from truing.rollouts.sampling import Sampling
 __all__ = ["inverse_cdf", "next_tokens", "noise", "penalised", "truncated"]
 
 _BLOCK = 128
+_MOST = 1 - 4 * math.ulp(1)  # of a sum: rounding may not lead past its end
 _CANDIDATES = 64  # a nucleus is rarely larger; when one is, we look further
 
 
@@ -34,7 +35,8 @@ def next_tokens(
     """Tokens [rows] and their log-probabilities [rows] (see `Sample`), from logits [rows, vocab].
 
     `uniforms` [rows] in [0, 1) decide (unless greedy); `seen` [rows, vocab] marks the tokens that the repetition
-    penalty weighs down. Works in float32, the cumulative sums in float64.
+    penalty weighs down. Works in float32, the cumulative sums in float64. A row whose logits are not finite gets some
+    token and a log-probability that is NaN.
     """
     assert (seen is not None) == (sampling.repetition_penalty != 1)
     scores = logits.float()
@@ -56,6 +58,8 @@ def next_tokens(
         tokens = place if ids is None else ids.gather(1, place[:, None]).squeeze(1)
     else:
         tokens = inverse_cdf(chances, uniforms)
+    if seen is None:  # what is drawn has a probability that float32 holds
+        return tokens, policy.gather(1, tokens[:, None]).squeeze(1).log_()
     # log p = z − max z − log Σ e^(z − max z), and the likeliest token's p is 1 / Σ: no second pass, no underflow.
     gap = scores.gather(1, tokens[:, None]).squeeze(1) - scores.amax(-1)
     return tokens, gap + policy.amax(-1).log()
@@ -101,16 +105,14 @@ def inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     sums = weights[:, :whole].view(rows, -1, _BLOCK).sum(-1).double()
     if whole < n:
         sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True).double()], -1)
-    block, rest = _passes(sums, uniforms[:, None] * sums.sum(-1, keepdim=True))
+    running = sums.cumsum(-1)
+    goal = uniforms[:, None].clamp(max=_MOST) * running[:, -1:]
+    block = torch.searchsorted(running, goal, right=True).clamp_(max=sums.shape[1] - 1)  # past the end only for NaN
+    rest = (goal - running.gather(1, block) + sums.gather(1, block)).clamp_(min=0)  # how far into the block
     inside = block * _BLOCK + torch.arange(_BLOCK, device=weights.device)
-    part = weights.gather(1, inside.clamp(max=n - 1)).double() * (inside < n)
-    place, _ = _passes(part, rest)
-    return (block * _BLOCK + place).squeeze(1)
-
-
-def _passes(weights: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """First index [rows, 1] whose running sum exceeds the goal [rows, 1], and how far into it the goal lies."""
-    running = weights.cumsum(-1)
-    goal = torch.minimum(goal, running[:, -1:] * (1 - math.ulp(1) * 4))  # rounding may not lead past the end
-    index = torch.searchsorted(running, goal, right=True)
-    return index, (goal - (running - weights).gather(1, index)).clamp_(min=0)
+    part = weights.gather(1, inside.clamp(max=n - 1)).double()
+    if whole < n:
+        part *= inside < n
+    running = part.cumsum(-1)
+    place = torch.searchsorted(running, torch.minimum(rest, running[:, -1:] * _MOST), right=True)
+    return (block * _BLOCK + place).squeeze(1).clamp_(max=n - 1)

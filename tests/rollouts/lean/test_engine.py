@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from truing.rollouts.engine import fill_holes
-from truing.rollouts.lean import attention, prompts
+from truing.rollouts.lean import attention, prompts, weights
 from truing.rollouts.lean.engine import LeanEngine
 from truing.rollouts.lean.weights import read_weights
 from truing.rollouts.local import LocalRollouts, Sampling
@@ -36,6 +36,16 @@ def test_rows_of_different_age_and_prompt_each_get_the_models_own_logits(toy):
     engine.close(a)
     rows = [[*late, 33, 40], [*short, 34, 41], [*short, 22, 32, 42]]
     same(engine.step(torch.tensor([40, 41, 42])), *rows)
+
+
+@pytest.mark.parametrize("kind", ["llama", "llama3_rope", "qwen3"])
+def test_some_layers_packed_and_others_not_is_the_same(kind, toy, ragged, monkeypatch, greedy_reference):
+    for bound in (0, 128 * (64 + 32 + 64), 128 * (64 + 32 + 128 + 64 + 64), 2**29):
+        monkeypatch.setattr(weights, "_PACKED_BYTES", bound)
+        r = LocalRollouts(toy(kind), stop_ids=STOP_IDS, pad_id=0)
+        out = r.generate(ragged, 2, Sampling(temperature=0, max_new_tokens=12))
+        assert r.engine == "lean"
+        assert [[s.tokens for s in row] for row in out] == [[greedy_reference(toy(kind), p, 12)] * 2 for p in ragged]
 
 
 @pytest.mark.parametrize("max_batch", [128, 4])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-__all__ = ["attention", "merged", "rotated"]
+__all__ = ["Rotary", "attention", "merge", "paired_order"]
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
@@ -31,14 +33,47 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     return torch.matmul((scores - weight[..., None]).exp().to(v.dtype), v), weight
 
 
-def merged(out: Tensor, weight: Tensor, other: Tensor, others: Tensor) -> Tensor:
+def merge(out: Tensor, weight: Tensor, other: Tensor, others: Tensor, into: Tensor) -> None:
     """Attention to both of two disjoint sets of keys: outputs a, b [..., D] with log-sum-exps l, m [...] give
     a + σ(m − l)·(b − a)."""
     share = torch.sub(others, weight).sigmoid_().to(out.dtype)
-    return torch.lerp(out, other, share.unsqueeze(-1))
+    torch.lerp(out, other, share.unsqueeze(-1), out=into)
 
 
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of x [tokens, heads, D] by cos [tokens, 1, D] and sin [tokens, 1, D], whose first half is
-    negated: the halves of a head are rotated against each other."""
-    return torch.mul(x, cos).addcmul_(x.roll(x.shape[-1] // 2, -1), sin)
+@dataclass(frozen=True, slots=True)
+class Rotary:
+    """Rotary embedding: a head's two halves are turned against each other.
+
+    A head is `paired` where its weights were reordered so that what turns together lies side by side: then it is one
+    complex product instead of a sum of two products.
+    """
+
+    cos: Tensor  # [tokens, 1, D]
+    sin: Tensor  # [tokens, 1, D], its first half negated
+    turns: Tensor  # complex [tokens, 1, D / 2]
+
+    @classmethod
+    def table(cls, cos: Tensor, sin: Tensor) -> Rotary:
+        """For every position, from cos and sin [positions, D] whose halves are alike."""
+        cos, sin = cos[:, None], sin[:, None]
+        half = cos.shape[-1] // 2
+        turns = torch.complex(cos[..., :half].float(), sin[..., :half].float())
+        return cls(cos.contiguous(), torch.cat([-sin[..., :half], sin[..., half:]], -1), turns)
+
+    def at(self, positions: Tensor) -> Rotary:
+        """For tokens at these positions of a table."""
+        return Rotary(*(table.index_select(0, positions) for table in (self.cos, self.sin, self.turns)))
+
+    def turn(self, heads: Tensor, paired: bool) -> None:
+        """Turns heads [tokens, heads, D] in place."""
+        if paired:
+            torch.view_as_complex(heads.view(*heads.shape[:-1], -1, 2)).mul_(self.turns)
+        else:
+            swapped = heads.roll(heads.shape[-1] // 2, -1)
+            heads.mul_(self.cos).addcmul_(swapped, self.sin)
+
+
+def paired_order(num_heads: int, size: int) -> Tensor:
+    """Where each output of heads of this size comes from when they are paired: 0, D/2, 1, D/2 + 1, ..."""
+    within = torch.arange(size).view(2, -1).t().flatten()
+    return (torch.arange(num_heads)[:, None] * size + within).flatten()

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from truing.rollouts.engine import Moves
-from truing.rollouts.lean.attention import attention, merged, rotated
+from truing.rollouts.lean.attention import Rotary, attention, merge
+from truing.rollouts.lean.projections import padded_rows
 from truing.rollouts.lean.prompts import Prompts
 from truing.rollouts.lean.weights import Layer, Unfit, Weights
 
@@ -45,15 +46,16 @@ class LeanEngine:
             cos, sin = w.rotary(w.embedding[:1], positions)  # [1, T, D]: both halves alike
         if cos.shape[-1] != w.head_size:
             raise Unfit("a rotary embedding of a part of the head")
-        half = w.head_size // 2
-        self.cos = cos[0, :, None].contiguous()  # [T, 1, D]
-        self.sin = torch.cat([-sin[0, :, None, :half], sin[0, :, None, half:]], -1)  # as `rotated` has it
+        self.rotary = Rotary.table(cos[0], sin[0])
         shape = (len(w.layers), max_rows, max_new_tokens, 2, w.num_kv_heads, w.head_size)
         self.suffix = _zeros(shape, self.dtype, self.device)  # what a mask hides must be finite
+        self.padded = padded_rows if w.head.packable else int
+        # Attention's output; what lies behind the last row is multiplied along and must be finite too.
+        self.attended = w.embedding.new_zeros(padded_rows(max_rows), w.num_heads * w.head_size)
         self.prompts = Prompts(self.scale, self.device)
         self.group_of: list[int] = []  # of each row
         self.ages: list[int] = []  # of each row, tokens in its suffix
-        self.starts = torch.empty(0, dtype=torch.long, device=self.device)  # of each row, tokens in its prompt
+        self.starts = torch.empty(0, dtype=torch.long, device=self.device)  # of each row (padded), tokens in its prompt
         self.num_opened = 0
         self.stale = True  # rows or groups have changed
 
@@ -76,17 +78,17 @@ class LeanEngine:
         ends = torch.tensor([len(p) for p in prompts]).cumsum(0).tolist()
         spans = [(end - len(p), end) for p, end in zip(prompts, ends, strict=True)]
         positions = torch.tensor([i for p in prompts for i in range(len(p))], device=self.device)
-        cos, sin = self.cos[positions], self.sin[positions]
+        rotary = self.rotary.at(positions)
         x = F.embedding(torch.tensor([t for p in prompts for t in p], device=self.device), w.embedding)
         total = x.shape[0]
         last = torch.tensor(ends, device=self.device) - 1
         store = x.new_empty(len(w.layers), 2, kv_heads, total, size)
         for layer, (keys, values) in zip(w.layers, store, strict=True):
-            q, k, v = self._queries_keys_values(layer, x, cos, sin)
-            keys.copy_(k.transpose(0, 1))
-            values.copy_(v.transpose(0, 1))
+            q, kv = self._queries_keys_values(layer, x, rotary)
+            keys.copy_(kv[:, 0].transpose(0, 1))
+            values.copy_(kv[:, 1].transpose(0, 1))
             # Key heads as the batch, their query heads as heads: K and V are expanded, not repeated.
-            queries = q.view(total, kv_heads, ratio, size).permute(1, 2, 0, 3)
+            queries = q.permute(1, 2, 0, 3)
             parts = []
             for a, b in spans:
                 k, v = (y[:, None, a:b].expand(kv_heads, ratio, b - a, size) for y in (keys, values))
@@ -113,32 +115,35 @@ class LeanEngine:
         w, n = self.weights, tokens.shape[0]
         longest, even = max(self.ages) + 1, min(self.ages) == max(self.ages)
         ages = torch.tensor(self.ages, device=self.device)
-        mask, rows = None, torch.arange(n, device=self.device)
+        positions, mask = self.starts.clone(), None
+        positions[:n] += ages
+        rotary = self.rotary.at(positions)
+        rows = torch.arange(n, device=self.device)
         if not even:
             late = torch.arange(longest, device=self.device) > ages[:, None]
             mask = torch.zeros(n, longest, dtype=self.dtype, device=self.device).masked_fill_(late, -torch.inf)
             mask = mask[:, None, None]
-        positions = self.starts + ages
-        cos, sin = self.cos.index_select(0, positions), self.sin.index_select(0, positions)
-        x = F.embedding(tokens, w.embedding)
-        suffixes = self.suffix[:, :n, :longest].unbind()
-        for number, (layer, suffix) in enumerate(zip(w.layers, suffixes, strict=True)):
-            q, k, v = self._queries_keys_values(layer, x, cos, sin)
+        suffix = self.suffix[:, :n, :longest]
+        newest = suffix[:, :, -1].unbind()  # [N, 2, K, D]
+        keys, values = suffix.permute(3, 0, 1, 4, 2, 5)  # [layers, N, K, T, D]
+        attended = self.attended[: len(positions)]
+        into = attended[:n].view(n, w.num_kv_heads, self.ratio, w.head_size).transpose(1, 2)
+        x = F.embedding(F.pad(tokens, (0, len(positions) - n)), w.embedding)
+        for number, (layer, k, v) in enumerate(zip(w.layers, keys.unbind(), values.unbind(), strict=True)):
+            q, kv = self._queries_keys_values(layer, x, rotary)
+            if n < x.shape[0]:
+                q, kv = q[:n], kv[:n]
             if even:
-                key, value = suffix.select(1, -1).unbind(1)
-                key.copy_(k)
-                value.copy_(v)
+                newest[number].copy_(kv)
             else:
-                suffix[rows, ages, 0], suffix[rows, ages, 1] = k, v
-            keys, values = suffix.permute(2, 0, 3, 1, 4).unbind()  # [N, K, T, D]
-            q = q.view(n, w.num_kv_heads, self.ratio, w.head_size)
-            out, weight = attention(q, keys, values, mask, self.scale)
+                suffix[number, rows, ages] = kv
+            out, weight = attention(q, k, v, mask, self.scale)
             to_prompt, its_weight = self.prompts.attend(q.transpose(1, 2).contiguous(), number)
-            out = merged(out.transpose(1, 2), weight.transpose(1, 2), to_prompt, its_weight)  # [N, R, K, D]
-            x = layer.o(out.transpose(1, 2).reshape(n, -1)).add_(x)
+            merge(out.transpose(1, 2), weight.transpose(1, 2), to_prompt, its_weight, into)  # [N, R, K, D]
+            x = layer.o(attended).add_(x)
             x = self._mlp(layer, x)
         self.ages = [age + 1 for age in self.ages]
-        return w.head(w.norm(x))
+        return w.head(w.norm(x))[:n]
 
     @torch.inference_mode()
     def move(self, moves: Moves) -> None:
@@ -156,19 +161,22 @@ class LeanEngine:
 
     def _arrange(self) -> None:
         self.prompts.arrange(self.group_of)
-        self.starts = torch.tensor(self.prompts.lengths(self.group_of), device=self.device)
+        lengths = self.prompts.lengths(self.group_of)
+        self.starts = torch.tensor(lengths + [0] * (self.padded(len(lengths)) - len(lengths)), device=self.device)
         self.stale = False
 
-    def _queries_keys_values(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of x [T, hidden]: queries [T, K·R, D] and keys [T, K, D], rotated by their angles, and values [T, K, D]."""
-        w = self.weights
-        heads = layer.qkv(layer.attention_norm(x)).view(x.shape[0], -1, w.head_size)
-        if layer.q_norm is None or layer.k_norm is None:
-            both, v = heads.split_with_sizes((w.num_heads + w.num_kv_heads, w.num_kv_heads), 1)
-            q, k = rotated(both, cos, sin).split_with_sizes((w.num_heads, w.num_kv_heads), 1)
-            return q, k, v
-        q, k, v = heads.split_with_sizes((w.num_heads, w.num_kv_heads, w.num_kv_heads), 1)
-        return rotated(layer.q_norm(q), cos, sin), rotated(layer.k_norm(k), cos, sin), v
+    def _queries_keys_values(self, layer: Layer, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+        """Of x [T, hidden]: queries [T, K, R, D], and keys and values [T, 2, K, D]; queries and keys are turned."""
+        w, total, turned = self.weights, x.shape[0], self.weights.num_heads + self.weights.num_kv_heads
+        heads = layer.qkv(layer.attention_norm(x)).view(total, -1, w.head_size)
+        q, kv = heads.split_with_sizes((w.num_heads, 2 * w.num_kv_heads), 1)
+        if layer.q_norm is not None and layer.k_norm is not None:
+            k = kv[:, : w.num_kv_heads]
+            q.copy_(layer.q_norm(q))
+            k.copy_(layer.k_norm(k))
+        rotary.turn(heads.narrow(1, 0, turned), layer.paired)
+        kv = kv.view(total, 2, w.num_kv_heads, w.head_size)
+        return q.view(total, w.num_kv_heads, self.ratio, w.head_size), kv
 
     def _mlp(self, layer: Layer, x: Tensor) -> Tensor:
         gate, up = layer.gate_up(layer.mlp_norm(x)).chunk(2, -1)

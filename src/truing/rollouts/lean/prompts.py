@@ -32,6 +32,7 @@ class _Block:
     """Prompts of like length with their rows as queries: G prompts of at most M living rows."""
 
     store: Tensor  # [layers, 2, G, heads, longest, size]
+    layers: list[tuple[Tensor, Tensor]]  # keys and values [G, heads, longest, size], views of `store`
     mask: Tensor | None  # [G, 1, 1, longest], -inf after a prompt's end
     rows: Tensor | None  # [G * M] which row is the query; prompts of fewer rows repeat one; None: all, in order
     width: int  # M
@@ -61,7 +62,7 @@ class Prompts:
         for block in self.blocks:
             queries = q if block.rows is None else q.index_select(0, block.rows)
             queries = queries.view(-1, block.width * ratio, kv_heads, size).transpose(1, 2)
-            keys, values = block.store[layer].unbind()
+            keys, values = block.layers[layer]
             out, weight = attention(queries, keys, values, block.mask, self.scale)
             outs.append(out.transpose(1, 2).reshape(-1, ratio, kv_heads, size))
             weights.append(weight.transpose(1, 2).reshape(-1, ratio, kv_heads))
@@ -112,12 +113,13 @@ class Prompts:
         for members in self.members:
             prompts = [self.groups[g] for g in members]
             longest = prompts[0].num_tokens
-            layers, two, heads, _, size = prompts[0].store.shape
-            store = prompts[0].store.new_zeros(layers, two, len(members), heads, longest, size)
+            num_layers, two, heads, _, size = prompts[0].store.shape
+            store = prompts[0].store.new_zeros(num_layers, two, len(members), heads, longest, size)
             mask = store.new_zeros(len(members), 1, 1, longest)
             for place, prompt in enumerate(prompts):
                 store[:, :, place, :, : prompt.num_tokens] = prompt.store
                 mask[place, ..., prompt.num_tokens :] = -torch.inf
                 prompt.store = store[:, :, place, :, : prompt.num_tokens]
             even = all(prompt.num_tokens == longest for prompt in prompts)
-            self.blocks.append(_Block(store, None if even else mask, None, 0))
+            layers = list(zip(store[:, 0].unbind(), store[:, 1].unbind(), strict=True))
+            self.blocks.append(_Block(store, layers, None if even else mask, None, 0))
