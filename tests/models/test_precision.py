@@ -51,8 +51,9 @@ def test_other_processors_are_not_asked(monkeypatch: pytest.MonkeyPatch):
     assert not products_are_exact()
 
 
-def test_products_of_rounded_factors_are_found_out(monkeypatch: pytest.MonkeyPatch):
-    exact = torch.bmm
+@pytest.mark.parametrize("name", ["mm", "bmm"])
+def test_products_of_rounded_factors_are_found_out(monkeypatch: pytest.MonkeyPatch, name: str):
+    exact = getattr(torch, name)
 
     def rounded(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """What a processor with AMX makes of it."""
@@ -61,7 +62,7 @@ def test_products_of_rounded_factors_are_found_out(monkeypatch: pytest.MonkeyPat
         return exact(left, right)
 
     monkeypatch.setattr(precision, "onednn_is_faster", lambda: True)
-    monkeypatch.setattr(torch, "bmm", rounded)
+    monkeypatch.setattr(torch, name, rounded)
     assert not products_are_exact()
 
 

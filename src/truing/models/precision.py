@@ -12,13 +12,14 @@ setting is never made. It is global to the process and stands only as long as th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 __all__ = ["by_onednn", "onednn_is_faster", "products_are_exact"]
 
@@ -57,13 +58,19 @@ def products_are_exact() -> bool:
         return False
     draw = torch.Generator().manual_seed(0)
     # the forms that attention has: plain, right or left factor transposed, and a few sizes that pick other kernels
+    forms: list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]] = []
     for rows, columns in ((128, 64), (192, 64), (64, 64)):
         left, right = torch.randn(4, rows, 64, generator=draw), torch.randn(4, columns, 64, generator=draw)
         wide = torch.randn(4, rows, columns, generator=draw)
         for a, b in ((left, right.transpose(1, 2)), (wide, right), (wide.transpose(1, 2), left)):
-            truth = torch.bmm(a.double(), b.double())
-            with by_onednn():
-                found = torch.bmm(a, b)
-            if not bool((found - truth).abs().max() <= _FLOAT32 * truth.abs().max()):
-                return False
+            forms.append((torch.bmm, a, b))
+    # and those of the head: logits, and the gradient of its weight
+    hidden, weight = torch.randn(128, 256, generator=draw), torch.randn(512, 256, generator=draw)
+    forms += [(torch.mm, hidden, weight.t()), (torch.mm, torch.randn(128, 512, generator=draw).t(), hidden)]
+    for multiply, a, b in forms:
+        truth = multiply(a.double(), b.double())
+        with by_onednn():
+            found = multiply(a, b)
+        if not bool((found - truth).abs().max() <= _FLOAT32 * truth.abs().max()):
+            return False
     return True
