@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from truing.models.kernels.compiler import fits, spread
+from truing.rollouts.inverse import draw_rows
 from truing.rollouts.sampling import Sampling
 
 __all__ = ["inverse_cdf", "next_tokens", "noise", "penalised", "truncated"]
 
 _BLOCK = 128
 _MOST = 1 - 4 * math.ulp(1)  # of a sum: rounding may not lead past its end
+_GRAIN = 50_000  # so many logits are worth waking a thread up for
 _CANDIDATES = 64  # a nucleus is rarely larger; when one is, we look further
 
 
@@ -39,6 +43,8 @@ def next_tokens(
     token and a log-probability that is NaN.
     """
     assert (seen is not None) == (sampling.repetition_penalty != 1)
+    if fits(logits) and seen is None and not sampling.greedy and not sampling.truncated:
+        return _drawn(logits, uniforms, sampling.temperature)
     scores = logits.float()
     if sampling.temperature not in (0, 1):
         scores = scores / sampling.temperature
@@ -63,6 +69,15 @@ def next_tokens(
     # log p = z − max z − log Σ e^(z − max z), and the likeliest token's p is 1 / Σ: no second pass, no underflow.
     gap = scores.gather(1, tokens[:, None]).squeeze(1) - scores.amax(-1)
     return tokens, gap + policy.amax(-1).log()
+
+
+def _drawn(logits: Tensor, uniforms: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The plain draw on a CPU, compiled."""
+    rows, vocab = logits.shape
+    tokens, logprobs = torch.empty(rows, dtype=torch.long), torch.empty(rows)
+    arrays = (logits.detach().contiguous().numpy(), np.float32(1 / temperature), uniforms.contiguous().numpy())
+    spread(draw_rows, *arrays, tokens.numpy(), logprobs.numpy(), count=rows, at_least=_GRAIN // vocab)
+    return tokens, logprobs
 
 
 def penalised(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:

@@ -34,23 +34,5 @@ def quarter_turn():
 
 def test_a_quarter_turn_swaps_the_halves_of_a_head():
     x = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
-    quarter_turn().turn(x, paired=False)
+    quarter_turn().turn(x)
     assert x.tolist() == [[[-3.0, -4.0, 1.0, 2.0]]]
-
-
-def test_of_a_paired_head_a_quarter_turn_swaps_neighbours():
-    assert attention.paired_order(2, 4).tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
-    x = torch.tensor([[[1.0, 3.0, 2.0, 4.0], [5.0, 7.0, 6.0, 8.0], [0.0, 0.0, 9.0, 9.0]]])
-    quarter_turn().turn(x[:, :2], paired=True)
-    assert x.tolist() == [[[-3.0, 1.0, -4.0, 2.0], [-7.0, 5.0, -8.0, 6.0], [0.0, 0.0, 9.0, 9.0]]]
-
-
-def test_paired_heads_turn_as_the_others_do_by_any_angles():
-    g = torch.Generator().manual_seed(0)
-    angles = torch.randn(5, 4, generator=g).repeat(1, 2)
-    rotary = attention.Rotary.table(angles.cos(), angles.sin()).at(torch.tensor([4, 0, 2]))
-    x = torch.randn(3, 6, 8, generator=g)
-    paired = x.flatten(1)[:, attention.paired_order(6, 8)].view(3, 6, 8)
-    rotary.turn(x, paired=False)
-    rotary.turn(paired, paired=True)
-    torch.testing.assert_close(paired.flatten(1), x.flatten(1)[:, attention.paired_order(6, 8)])

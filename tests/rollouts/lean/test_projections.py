@@ -1,12 +1,9 @@
 import pytest
 import torch
 
-from truing.models.precision import onednn_is_faster
 from truing.rollouts.lean import weights
-from truing.rollouts.lean.projections import Linear, Projection, padded_rows
+from truing.rollouts.lean.projections import Linear, Projection
 from truing.rollouts.lean.weights import read_weights
-
-packs = pytest.mark.skipif(not onednn_is_faster(), reason="packs on AMD processors with AVX-512 only")
 
 
 def layers(lora: bool):
@@ -29,7 +26,7 @@ def test_layers_side_by_side_give_what_each_gives_packed_or_not(num_rows, lora):
         ((a, b, scaling),) = parts[0].lora
         expected[0] = expected[0] + scaling * (x @ a.T @ b.T)
     together = Projection(parts)
-    for projection in (together, together.packed() if together.packable else together):
+    for projection in (together, together.packed()):
         with torch.inference_mode():
             torch.testing.assert_close(projection(x), torch.cat(expected, -1), atol=1e-5, rtol=1e-5)
 
@@ -42,7 +39,6 @@ def test_unpacked_weights_are_the_live_ones():
     torch.testing.assert_close(projection(x), 2 * before)
 
 
-@packs
 def test_packed_weights_are_those_of_the_moment():
     (_, _, part) = layers(lora=False)
     projection, x = Projection((part,)).packed(), torch.ones(2, 24)
@@ -51,28 +47,12 @@ def test_packed_weights_are_those_of_the_moment():
     torch.testing.assert_close(projection(x), before)
 
 
-@packs
 def test_no_more_than_the_bound_is_copied(toy, monkeypatch):
     live = read_weights(toy("llama"), 20)
     # A layer of the toy: q, k, v 64 x 32, o 32 x 32, gate and up 128 x 32, down 32 x 64; the head 300 x 32.
     assert [p.num_bytes // 128 for p in live.projections] == [64, 32, 128, 64] * 2 + [300]
     monkeypatch.setattr(weights, "_PACKED_BYTES", 128 * (64 + 32 + 128 + 64 + 100))
     assert [p.copy is not None for p in live.packed().projections] == [True] * 4 + [True, True, False, False, False]
-
-
-@packs
-def test_a_copy_can_hold_the_gain_of_its_input_and_an_order_of_its_outputs():
-    parts = layers(lora=False)
-    g = torch.Generator().manual_seed(2)
-    x, gain, order = torch.randn(3, 24, generator=g), torch.rand(24, generator=g), torch.randperm(16, generator=g)
-    expected = torch.cat([torch.nn.functional.linear(x * gain, p.weight, p.bias) for p in parts], -1)[:, order]
-    with torch.inference_mode():
-        torch.testing.assert_close(Projection(parts).packed(gain, order)(x), expected, atol=1e-5, rtol=1e-5)
-
-
-def test_rows_are_padded_to_few_numbers():
-    assert [padded_rows(n) for n in (1, 2, 3, 4, 5, 8, 9, 13, 32, 33, 128)] == [1, 2, 3, 4, 6, 8, 12, 16, 32, 40, 128]
-    assert len({padded_rows(n) for n in range(1, 129)}) == 24
 
 
 def test_what_is_not_float32_is_not_copied():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Rotary", "attention", "merge", "paired_order"]
+__all__ = ["Rotary", "attention", "merge"]
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
@@ -42,38 +42,23 @@ def merge(out: Tensor, weight: Tensor, other: Tensor, others: Tensor, into: Tens
 
 @dataclass(frozen=True, slots=True)
 class Rotary:
-    """Rotary embedding: a head's two halves are turned against each other.
-
-    A head is `paired` where its weights were reordered so that what turns together lies side by side: then it is one
-    complex product instead of a sum of two products.
-    """
+    """Rotary embedding: a head's two halves are turned against each other."""
 
     cos: Tensor  # [tokens, 1, D]
     sin: Tensor  # [tokens, 1, D], its first half negated
-    turns: Tensor  # complex [tokens, 1, D / 2]
 
     @classmethod
     def table(cls, cos: Tensor, sin: Tensor) -> Rotary:
         """For every position, from cos and sin [positions, D] whose halves are alike."""
         cos, sin = cos[:, None], sin[:, None]
         half = cos.shape[-1] // 2
-        turns = torch.complex(cos[..., :half].float(), sin[..., :half].float())
-        return cls(cos.contiguous(), torch.cat([-sin[..., :half], sin[..., half:]], -1), turns)
+        return cls(cos.contiguous(), torch.cat([-sin[..., :half], sin[..., half:]], -1))
 
     def at(self, positions: Tensor) -> Rotary:
         """For tokens at these positions of a table."""
-        return Rotary(*(table.index_select(0, positions) for table in (self.cos, self.sin, self.turns)))
+        return Rotary(self.cos.index_select(0, positions), self.sin.index_select(0, positions))
 
-    def turn(self, heads: Tensor, paired: bool) -> None:
+    def turn(self, heads: Tensor) -> None:
         """Turns heads [tokens, heads, D] in place."""
-        if paired:
-            torch.view_as_complex(heads.view(*heads.shape[:-1], -1, 2)).mul_(self.turns)
-        else:
-            swapped = heads.roll(heads.shape[-1] // 2, -1)
-            heads.mul_(self.cos).addcmul_(swapped, self.sin)
-
-
-def paired_order(num_heads: int, size: int) -> Tensor:
-    """Where each output of heads of this size comes from when they are paired: 0, D/2, 1, D/2 + 1, ..."""
-    within = torch.arange(size).view(2, -1).t().flatten()
-    return (torch.arange(num_heads)[:, None] * size + within).flatten()
+        swapped = heads.roll(heads.shape[-1] // 2, -1)
+        heads.mul_(self.cos).addcmul_(swapped, self.sin)

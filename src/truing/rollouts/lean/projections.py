@@ -1,24 +1,42 @@
 """Linear layers of one input as one product, with the weights in the order in which the processor reads them.
 
-A product of few rows spends most of its time on bringing the weights into the kernel's order. `packed` does that once
-for a call of `generate`: at 1 to 8 rows a product then takes half the time, at 128 nine tenths. The copy can go stale,
-so it belongs to an engine, which lives between two updates, and it is bounded, whatever the size of the model.
+Bringing weights into a kernel's order, and waiting for them, is most of a product of few rows. `packed` orders them
+once for a call of `generate` (`kernels.product`). The copy can go stale, so it belongs to an engine, which lives
+between two updates, and it is bounded, whatever the size of the model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from truing.models.precision import onednn_is_faster
+from truing.models.kernels.compiler import Array, fits, spread
+from truing.models.kernels.product import PANEL, multiply, pack
 from truing.models.products import linear
 
-__all__ = ["Linear", "Projection", "padded_rows"]
+__all__ = ["Linear", "Projection"]
 
-_ROWS = 64  # what the order is chosen for; it is the same for all numbers of rows but one
+_WORTH = 200_000  # so many multiplications are worth waking a thread up for
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The weights of all parts as they were, and their biases."""
+
+    weights: Array  # [panels, in, PANEL]
+    biases: Array  # [panels · PANEL]
+    num_outputs: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        panels, depth, _ = self.weights.shape
+        out = torch.empty(x.shape[0], panels * PANEL)
+        at_least = _WORTH // (x.shape[0] * depth * PANEL) + 1
+        spread(multiply, x.numpy(), self.weights, self.biases, out.numpy(), count=panels, at_least=at_least)
+        return out[:, : self.num_outputs].contiguous()  # itself, if nothing is left over
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +62,7 @@ class Projection:
     """One layer, or several of the same input side by side: x [rows, in] -> [rows, sum of outs], a new tensor."""
 
     parts: tuple[Linear, ...]
-    copy: Tensor | None = None
-    """The weights of all parts, packed; opaque."""
-    biases: Tensor | None = None
+    copy: Packed | None = None
     adapted: bool = field(init=False)
     """Whether LoRA is added, which wants inputs and outputs as the model has them."""
 
@@ -55,7 +71,7 @@ class Projection:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.copy is not None:
-            out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.copy, self.biases, "none", [], "")
+            out = self.copy(x)
         elif len(self.parts) == 1:
             out = self.parts[0](x)
         else:
@@ -77,35 +93,19 @@ class Projection:
 
     @property
     def packable(self) -> bool:
-        """Whether a packed product is faster."""
-        weight = self.parts[0].weight
-        return weight.device.type == "cpu" and weight.dtype == torch.float32 and onednn_is_faster()
+        return all(fits(part.weight) for part in self.parts)
 
-    def packed(self, gain: Tensor | None = None, order: Tensor | None = None) -> Projection:
-        """The same with a packed copy of the weights as they are now, if `packable`.
-
-        Into the copy can go `gain` [in], which inputs then need not be multiplied by, and an `order` of the outputs.
-        """
+    def packed(self) -> Projection:
+        """The same with a packed copy of the weights as they are now, if `packable`."""
         assert self.packable
-        assert not self.adapted or (gain is None and order is None)
-        with torch.inference_mode():
-            joint = self.parts[0].weight.detach()
-            if len(self.parts) > 1 or gain is not None:
-                joint = joint.new_empty(sum(self.widths), joint.shape[1])
-                for part, rows in zip(self.parts, joint.split_with_sizes(self.widths), strict=True):
-                    torch.mul(part.weight, 1.0 if gain is None else gain, out=rows)
-            biases = None
-            if any(part.bias is not None for part in self.parts):
-                pieces = ((part.bias, part.weight) for part in self.parts)
-                biases = torch.cat([w.new_zeros(w.shape[0]) if b is None else b.detach() for b, w in pieces])
-            if order is not None:
-                joint, biases = joint[order], None if biases is None else biases[order]
-            copy = torch.ops.mkldnn._reorder_linear_weight(joint, _ROWS)
-        return replace(self, copy=copy, biases=biases)
-
-
-def padded_rows(num_rows: int) -> int:
-    """The number of rows to compute for so many: oneDNN makes a kernel for every new number, a third of a millisecond
-    for each shape of a weight, which costs more than the rows that it saves."""
-    step = 1 if num_rows <= 4 else 2 if num_rows <= 8 else 4 if num_rows <= 32 else 8
-    return -(-num_rows // step) * step
+        panels = -(-sum(self.widths) // PANEL)
+        weights = np.empty((panels, self.parts[0].weight.shape[1], PANEL), np.float32)
+        weights[-1] = 0  # what is behind the last output
+        biases = np.zeros(panels * PANEL, np.float32)
+        begin = 0
+        for part, width in zip(self.parts, self.widths, strict=True):
+            pack(part.weight.detach().contiguous().numpy(), begin, weights)
+            if part.bias is not None:
+                biases[begin : begin + width] = part.bias.detach().numpy()
+            begin += width
+        return replace(self, copy=Packed(weights, biases, begin))

@@ -6,7 +6,6 @@ model's own before it trusts us.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from truing.models import products
-from truing.rollouts.lean.attention import paired_order
+from truing.models.kernels.compiler import Array
 from truing.rollouts.lean.projections import Linear, Projection
 
 __all__ = ["Layer", "Norm", "Unfit", "Weights", "read_weights"]
@@ -36,23 +35,15 @@ class Norm:
 
     weight: Tensor
     eps: float
-    least: Tensor | None = None
-    """√(size · ε) of a norm that leaves `gain` to the product after it: x / √(Σ x² + size · ε)."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.least is None:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        # 3 calls, where F.rms_norm makes 9 on a CPU
-        length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return x / length.hypot_(self.least)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
     @property
-    def gain(self) -> Tensor:
-        """√size · weight."""
-        return self.weight.detach() * math.sqrt(self.weight.numel())
-
-    def without_gain(self) -> Norm:
-        return replace(self, least=torch.tensor(math.sqrt(self.weight.numel() * self.eps)))
+    def array(self) -> Array:
+        """The weight as it is now, not copied."""
+        numbers: Array = self.weight.detach().numpy()
+        return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +56,15 @@ class Layer:
     mlp_norm: Norm
     gate_up: Projection
     down: Projection
-    paired: bool = False
-    """Queries' and keys' heads are in `paired_order`."""
 
     @property
     def projections(self) -> list[Projection]:
         return [self.qkv, self.o, self.gate_up, self.down]
 
-    def in_pairs(self, size: int) -> Layer:
-        """The same, of which `qkv` is in pairs already."""
-        order = paired_order(1, size)
-        q_norm, k_norm = (n and replace(n, weight=n.weight.detach()[order]) for n in (self.q_norm, self.k_norm))
-        return replace(self, q_norm=q_norm, k_norm=k_norm, paired=True)
+    @property
+    def norms(self) -> list[Norm]:
+        norms = [self.attention_norm, self.q_norm, self.k_norm, self.mlp_norm]
+        return [norm for norm in norms if norm is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,37 +98,18 @@ class Weights:
         """
         room = _PACKED_BYTES
 
-        def fits(projection: Projection) -> bool:
+        def packed(projection: Projection) -> Projection:
             nonlocal room
-            fitting = projection.packable and projection.num_bytes <= room
-            room -= projection.num_bytes if fitting else 0
-            return fitting
+            if not projection.packable or projection.num_bytes > room:
+                return projection
+            room -= projection.num_bytes
+            return projection.packed()
 
-        def alone(projection: Projection) -> Projection:
-            return projection.packed() if fits(projection) else projection
-
-        def after(norm: Norm, projection: Projection, order: Tensor | None = None) -> tuple[Norm, Projection]:
-            if projection.adapted or not fits(projection):
-                return norm, alone(projection)
-            return norm.without_gain(), projection.packed(norm.gain, order)
-
-        layers = []
-        for y in self.layers:
-            attention_norm, qkv = after(y.attention_norm, y.qkv, self._order)
-            o = alone(y.o)
-            mlp_norm, gate_up = after(y.mlp_norm, y.gate_up)
-            down = alone(y.down)
-            y = replace(y, attention_norm=attention_norm, qkv=qkv, o=o, mlp_norm=mlp_norm, gate_up=gate_up, down=down)
-            layers.append(y.in_pairs(self.head_size) if attention_norm.least is not None else y)
-        norm, head = after(self.norm, self.head)
-        return replace(self, layers=tuple(layers), norm=norm, head=head)
-
-    @property
-    def _order(self) -> Tensor:
-        """Queries and keys paired, values as they are."""
-        turned, values = self.num_heads + self.num_kv_heads, self.num_kv_heads * self.head_size
-        paired = paired_order(turned, self.head_size)
-        return torch.cat([paired, torch.arange(values) + len(paired)])
+        layers = tuple(
+            replace(y, qkv=packed(y.qkv), o=packed(y.o), gate_up=packed(y.gate_up), down=packed(y.down))
+            for y in self.layers
+        )
+        return replace(self, layers=layers, head=packed(self.head))
 
 
 def read_weights(model: Any, num_tokens: int) -> Weights:
@@ -172,6 +141,7 @@ def read_weights(model: Any, num_tokens: int) -> Weights:
         config.num_attention_heads, config.num_key_value_heads, size,
     )  # fmt: skip
     tensors = [weights.embedding, *(part.weight for p in weights.projections for part in p.parts)]
+    tensors += [norm.weight for layer in layers for norm in layer.norms] + [weights.norm.weight]
     _need(len({(t.dtype, t.device) for t in tensors}) == 1, "weights of several types or on several devices")
     _need(not torch.is_autocast_enabled(tensors[0].device.type), "autocast")
     _need(tensors[0].dtype in (torch.float32, torch.bfloat16, torch.float16), f"weights of {tensors[0].dtype}")
