@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from truing.caches import cache_folder
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would download fails at once
+os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))  # kernels are compiled once, not for every run
 _cache = tempfile.TemporaryDirectory(prefix="truing-cache-")
 os.environ["TRUING_CACHE"] = _cache.name  # not the one of whoever runs the tests; it goes when they end
 torch.set_num_threads(1)

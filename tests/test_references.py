@@ -15,7 +15,6 @@ from truing.experience.online import Online
 from truing.explain import explain
 from truing.models.store import CacheWarning
 from truing.record import read_record
-from truing.references import cache_folder
 from truing.train import loop, train
 from truing.wire import Run, wire
 
@@ -303,13 +302,3 @@ def test_whole_distributions_and_samples_are_not_kept(toy_folder: Path, pairs: P
     assert "kept" not in explain(recipe.load("dpo", {"reference_cache_gb": 0}))
     assert "kept" not in explain(recipe.load("grpo"))
     assert "kept" not in explain(recipe.load("sft"))
-
-
-def test_the_cache_is_where_people_look_for_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_folder().name == "cache"
-    monkeypatch.delenv("TRUING_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path("/somewhere/truing")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert cache_folder() == Path("/home/ada/.cache/truing")

@@ -60,8 +60,11 @@ def gemm_rates(rounds: int = 9) -> dict[str, float]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a measured process: as many threads, no network, no progress bars."""
+    """The environment of a measured process: as many threads, no network, no progress bars; kernels are compiled."""
+    from truing.caches import cache_folder
+
     return os.environ | {
+        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(cache_folder())),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",

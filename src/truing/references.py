@@ -6,11 +6,10 @@ Nothing of what is kept is looked up by a name or a date: `Remembered` hashes th
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from truing.caches import cache_folder
 from truing.errors import ModelError
 from truing.recipe import Recipe
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from truing.models.adapters import Reference
     from truing.tree import Tree
 
-__all__ = ["Remembered", "cache_folder", "is_cached", "reference_for"]
+__all__ = ["Remembered", "is_cached", "reference_for"]
 
 
 def is_cached(recipe: Recipe, reads: Collection[str]) -> bool:
@@ -32,13 +31,6 @@ def is_cached(recipe: Recipe, reads: Collection[str]) -> bool:
         and "ref_logprobs" in reads
         and "ref_kl" not in reads
     )  # fmt: skip
-
-
-def cache_folder() -> Path:
-    """Where things are kept that can be made again: $TRUING_CACHE, or `truing` in the user's cache folder."""
-    if said := os.environ.get("TRUING_CACHE"):
-        return Path(said).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "truing"
 
 
 class Remembered:

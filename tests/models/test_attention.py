@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from truing.models import attention
 from truing.models.attention import TreeMask, Unshareable, tree_attention, tree_layout, visible
-from truing.models.precision import products_are_exact
 from truing.tree import Branch, Packed, Span, Tree, pack
 
 LAYOUTS = {
@@ -57,11 +55,12 @@ def plain(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scale: flo
     return (scores.softmax(-1) @ value).transpose(1, 2)
 
 
+@pytest.mark.parametrize("width", [8, 16])  # ATen's kernel, and compiled loops
 @pytest.mark.parametrize("keys", [4, 2, 1])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_output_and_gradients_are_those_of_a_dense_mask(name: str, keys: int):
+def test_output_and_gradients_are_those_of_a_dense_mask(name: str, keys: int, width: int):
     spans = layout(LAYOUTS[name])
-    ours, theirs = (heads(spans[-1].end, keys=keys) for _ in range(2))
+    ours, theirs = (heads(spans[-1].end, keys=keys, width=width) for _ in range(2))
     out, _ = tree_attention(nn.Module(), *ours, TreeMask(spans), scaling=0.3)
     expected = plain(*theirs, dense(spans), 0.3)
     torch.testing.assert_close(out, expected, atol=1e-6, rtol=1e-5)
@@ -85,16 +84,12 @@ def test_long_trees_cross_the_kernels_blocks_unharmed():
 
 
 class Counted:
-    """How often attention went by tiles."""
+    """How often attention went by compiled loops."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, exact: bool) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.forward = self.backward = 0
         for name in ("forward", "backward"):
-            monkeypatch.setattr(attention.tiles, name, self._counting(name, getattr(attention.tiles, name)))
-        # the products are float32's with the setting and without; it is not entered where it may round
-        monkeypatch.setattr(attention, "products_are_exact", lambda: exact)
-        if not products_are_exact():
-            monkeypatch.setattr(attention, "by_onednn", nullcontext)
+            monkeypatch.setattr(attention.segments, name, self._counting(name, getattr(attention.segments, name)))
 
     def _counting(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
@@ -107,11 +102,13 @@ class Counted:
 WIDE = [(100, [70, 90]), (30, [200])]
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_float32_goes_by_tiles_only_where_batched_products_are_exact(monkeypatch: pytest.MonkeyPatch, exact: bool):
-    counted = Counted(monkeypatch, exact=exact)
+@pytest.mark.parametrize(("width", "times"), [(16, 1), (64, 1), (8, 0), (24, 0)])
+def test_float32_goes_by_compiled_loops_where_heads_are_whole_vectors(
+    monkeypatch: pytest.MonkeyPatch, width: int, times: int
+):
+    counted = Counted(monkeypatch)
     spans = layout(WIDE)
-    ours, theirs = (heads(spans[-1].end) for _ in range(2))
+    ours, theirs = (heads(spans[-1].end, width=width) for _ in range(2))
     out, _ = tree_attention(nn.Module(), *ours, TreeMask(spans), scaling=0.3)
     expected = plain(*theirs, dense(spans), 0.3)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
@@ -119,68 +116,30 @@ def test_float32_goes_by_tiles_only_where_batched_products_are_exact(monkeypatch
     expected.square().sum().backward()
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.grad, b.grad, atol=1e-4, rtol=1e-4)
-    assert (counted.forward, counted.backward) == ((1, 1) if exact else (0, 0))
+    assert (counted.forward, counted.backward) == (times, times)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_types_never_go_by_tiles(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype):
-    counted = Counted(monkeypatch, exact=True)
+def test_other_types_never_go_by_compiled_loops(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype):
+    counted = Counted(monkeypatch)
     spans = layout(WIDE)
-    out, _ = tree_attention(nn.Module(), *heads(spans[-1].end, dtype=dtype), TreeMask(spans))
+    out, _ = tree_attention(nn.Module(), *heads(spans[-1].end, width=16, dtype=dtype), TreeMask(spans))
     out.sum().backward()
     assert out.dtype == dtype
     assert counted.forward == counted.backward == 0
 
 
-def test_autocast_to_bfloat16_never_goes_by_tiles(monkeypatch: pytest.MonkeyPatch):
-    counted = Counted(monkeypatch, exact=True)
+def test_autocast_to_bfloat16_never_goes_by_compiled_loops(monkeypatch: pytest.MonkeyPatch):
+    counted = Counted(monkeypatch)
     spans = layout(WIDE)
     with torch.autocast("cpu", torch.bfloat16):
-        tree_attention(nn.Module(), *heads(spans[-1].end), TreeMask(spans))
+        tree_attention(nn.Module(), *heads(spans[-1].end, width=16), TreeMask(spans))
     assert counted.forward == 0
 
 
-def test_what_tiles_would_fill_up_or_is_too_little_stays_with_the_flash_kernel():
-    # 20 tokens are 210 pairs in a tile of 1,024; 64 tokens are 2,080 in one of 4,096
-    assert TreeMask(layout([(0, [20])] * 100)).tiles(4, 2) is None
-    assert TreeMask(layout([(0, [64])] * 7)).tiles(4, 2) is None
-    assert TreeMask(layout([(0, [64])] * 8)).tiles(4, 2) is not None
-
-
-def test_tiles_are_small_where_that_saves_a_fifth():
-    # 320 tokens: 15 tiles of 64 or 55 of 32, which is 8 % less; 160: 6 of 64 or 15 of 32, 37 % less
-    large, small = TreeMask(layout([(0, [320])])).tiles(4, 2), TreeMask(layout([(0, [160])] * 3)).tiles(4, 2)
-    assert large is not None
-    assert large.block == 64
-    assert small is not None
-    assert small.block == 32
-
-
-def test_the_layout_is_cut_once_for_all_layers():
+def test_the_layout_is_made_ready_once_for_all_layers():
     mask = TreeMask(layout(WIDE))
-    assert mask.tiles(4, 2) is mask.tiles(4, 2)
-    assert mask.tiles(4, 2) is not mask.tiles(4, 4)
-
-
-def test_an_error_inside_leaves_no_setting_behind(monkeypatch: pytest.MonkeyPatch):
-    if not products_are_exact():
-        pytest.skip("the setting is not made on this processor")
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    inputs = heads(500)
-    mask = TreeMask(layout([(200, [300])]))
-
-    def fails(*args: Any) -> None:
-        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
-        raise MemoryError
-
-    out, _ = tree_attention(nn.Module(), *inputs, mask)
-    monkeypatch.setattr(attention.tiles, "forward", fails)
-    with pytest.raises(MemoryError):
-        tree_attention(nn.Module(), *inputs, mask)
-    monkeypatch.setattr(attention.tiles, "backward", fails)
-    with pytest.raises(MemoryError):
-        out.sum().backward()
-    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    assert mask.segments() is mask.segments()
 
 
 def test_gradients_pass_gradcheck_in_double_precision():

@@ -117,6 +117,66 @@ def test_gradients_pass_gradcheck(entropy: bool):
     assert torch.autograd.gradcheck(function, (hidden, weight, bias))
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("keep", [0, N])
+@pytest.mark.parametrize("chunk", [4, 100])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_in_float32_values_and_gradients_are_double_precisions_to_rounding(
+    form: dict[str, float], chunk: int, keep: int, frozen: bool
+):
+    ours, theirs = inputs(), [t.detach().double().requires_grad_() for t in inputs()[:3]]
+    h1, w1, b1, targets = ours
+    if frozen:
+        w1, b1 = w1.detach(), b1.detach()
+    found = token_logprobs(h1, w1, targets, bias=b1, chunk=chunk, keep=keep, **form)
+    expected, _ = plain(theirs[0], theirs[1], targets, theirs[2], **form)
+    torch.testing.assert_close(found.double(), expected, atol=2e-6, rtol=2e-6)
+    with torch.no_grad():
+        again = token_logprobs(h1, w1, targets, bias=b1, chunk=chunk, **form)
+    torch.testing.assert_close(again.double(), expected, atol=2e-6, rtol=2e-6)
+    factors = torch.linspace(-1, 2, N)
+    (found * factors).sum().backward()
+    (expected * factors).sum().backward()
+    for a, b in zip((h1,) if frozen else (h1, w1, b1), theirs, strict=False):
+        assert a.grad is not None
+        torch.testing.assert_close(a.grad.double(), b.grad, atol=5e-6, rtol=5e-6)
+
+
+@pytest.mark.parametrize("keep", [0, N])
+def test_a_token_that_a_bias_of_minus_infinity_rules_out_has_no_share_and_no_gradient(keep: int):
+    hidden, weight, bias, targets = inputs()
+    bias = bias.detach().clone()
+    bias[5] = -torch.inf
+    bias.requires_grad_()
+    targets = torch.where(targets == 5, 4, targets)
+    found = token_logprobs(hidden, weight, targets, bias=bias, chunk=4, keep=keep)
+    torch.testing.assert_close(found, plain(hidden, weight, targets, bias)[0])
+    found.sum().backward()
+    for gradient in (hidden.grad, weight.grad, bias.grad):
+        assert gradient is not None
+        assert gradient.isfinite().all()
+    assert weight.grad is not None
+    assert (weight.grad[5] == 0).all()
+    ruled_out = token_logprobs(hidden, weight, torch.full((N,), 5), bias=bias, keep=keep)
+    assert (ruled_out == -torch.inf).all()
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_logit_that_is_no_number_makes_its_own_row_none_and_no_other(grad: bool):
+    hidden, weight, _, targets = inputs()
+    hidden = hidden.detach().clone()
+    hidden[3, 2] = torch.nan
+    found = token_logprobs(hidden.requires_grad_(grad), weight.detach().requires_grad_(grad), targets, chunk=4)
+    assert found.isnan().tolist() == [row == 3 for row in range(N)]
+
+
+def test_a_target_outside_of_the_vocabulary_is_an_error_and_no_memory_of_others():
+    hidden, weight, _, targets = inputs()
+    targets[4] = V
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        token_logprobs(hidden, weight, targets)
+
+
 def test_kept_probabilities_serve_the_first_way_back_and_the_second_makes_them_again():
     hidden, weight, _, targets = inputs(torch.float64)
     found = token_logprobs(hidden, weight, targets, keep=N).sum()

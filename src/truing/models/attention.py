@@ -11,7 +11,7 @@ nor the other trees of the packed row (`tree.py`). Written out per tree:
 log-sum-exps l, m of two disjoint sets of keys, attention to both is a + σ(m − l)·(b − a), its log-sum-exp
 log(eˡ + eᵐ). ATen's flash kernels give out the log-sum-exp, and their backward takes any (output, log-sum-exp) that
 belongs to the query, so each part's gradient is exact when it is given the merged pair. On CUDA the same pattern is
-one FlexAttention block mask; in float32 on processors where oneDNN is the faster library, it is `tiles.py`.
+one FlexAttention block mask; in float32 on a CPU it is one compiled loop over queries (`segments.py`).
 
 How the layout reaches the attention of every layer: as the attention mask. Every model makes its mask through
 transformers' mask interface, once, and hands it down to all layers, through activation checkpointing too, which
@@ -34,20 +34,13 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from truing.models import tiles
-from truing.models.precision import by_onednn, products_are_exact
+from truing.models import segments
 from truing.tree import Span
 
 __all__ = ["NAME", "TreeMask", "Unshareable", "tree_attention", "tree_layout", "visible"]
 
 NAME = "truing_tree"
 """What `config._attn_implementation` is set to."""
-
-# Tiles are filled up and take half a millisecond of their own; the flash kernel multiplies a third as fast, but is
-# exact to the token. Sizes of tiles, and what a pair of tokens costs in each, measured on Zen 5.
-_COSTS = {64: 1.0, 32: 1.2}
-_FLASH_COST = 2.2
-_FEWEST_SCORES = 1 << 16
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -65,17 +58,13 @@ class TreeMask:
         self.num_tokens = self.layout[-1].end if self.layout else 0
         self.longest = max((_longest(span) for span in self.layout), default=0)
         self._block_mask: Any = None
-        self._tiles: dict[tuple[int, int], tiles.Tiles | None] = {}
+        self._segments: segments.Segments | None = None
 
-    def tiles(self, heads: int, key_heads: int) -> tiles.Tiles | None:
-        """The layout in tiles, made once for all layers; None if it is too small or too ragged."""
-        if (heads, key_heads) not in self._tiles:
-            costs = {block: cost * tiles.num_pairs(self.layout, block)[1] for block, cost in _COSTS.items()}
-            needed, _ = tiles.num_pairs(self.layout, 1)
-            block = min(costs, key=costs.__getitem__)
-            pays = costs[block] <= _FLASH_COST * needed and heads * needed >= _FEWEST_SCORES
-            self._tiles[heads, key_heads] = tiles.Tiles(self.layout, heads, key_heads, block) if pays else None
-        return self._tiles[heads, key_heads]
+    def segments(self) -> segments.Segments:
+        """The layout for the compiled kernels, made once for all layers."""
+        if self._segments is None:
+            self._segments = segments.Segments(self.layout)
+        return self._segments
 
     def block_mask(self, device: torch.device) -> Any:
         """The same as a FlexAttention `BlockMask`, made once for all layers."""
@@ -181,8 +170,7 @@ def tree_attention(
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    float32 = query.dtype == key.dtype == value.dtype == torch.float32
-    cut = attention_mask.tiles(query.shape[1], key.shape[1]) if float32 and products_are_exact() else None
+    cut = attention_mask.segments() if segments.fitting(query, key, value, scale) else None
     out: Tensor = _TreeAttention.apply(query, key, value, attention_mask.layout, cut, scale)  # type: ignore[no-untyped-call]
     return out, None
 
@@ -202,7 +190,7 @@ class _Part:
 
 def _parts(span: Span) -> tuple[list[_Part], _Part | None]:
     """The causal parts of a tree, and the one to be merged into the branches: theirs to the prompt."""
-    shared, causal = tiles.segments(span)
+    shared, causal = segments.segments(span)
     parts = [_Part(each, each, True) for each in causal]
     if shared is None:
         return parts, None
@@ -219,13 +207,12 @@ class _TreeAttention(torch.autograd.Function):
         key: Tensor,
         value: Tensor,
         layout: tuple[Span, ...],
-        cut: tiles.Tiles | None,
+        cut: segments.Segments | None,
         scale: float,
     ) -> Tensor:
         ctx.layout, ctx.cut, ctx.scale = layout, cut, scale
         if cut is not None:
-            with by_onednn():
-                out, lse = tiles.forward(cut, query, key, value, scale)
+            out, lse = segments.forward(cut, query, key, value, scale)
             ctx.save_for_backward(query, key, value, out, lse)
             return out
         _, heads, size, width = query.shape
@@ -252,8 +239,7 @@ class _TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
         query, key, value, out, lse = ctx.saved_tensors
         if ctx.cut is not None:
-            with by_onednn():
-                dq, dk, dv = tiles.backward(ctx.cut, query, key, value, out, lse, grad_out, ctx.scale)
+            dq, dk, dv = segments.backward(ctx.cut, query, key, value, out, lse, grad_out, ctx.scale)
             return dq, dk, dv, None, None, None
         q, k, v = _grouped(query, key, value)
         o, g = (_by_group(t.transpose(1, 2), key) for t in (out, grad_out))

@@ -1,10 +1,11 @@
-"""Norms and gated MLPs of transformers models, computed with fewer passes over memory and less of it kept.
+"""Norms, gated MLPs and rotary embeddings of transformers models, in fewer passes over memory and less of it kept.
 
 `speed_up(model)` looks for modules that compute exactly what is written here (asked on a few numbers, not by the name
 of an architecture) and gives them these forward passes; weights, names and everything that is saved stay as they are.
 
     RMSNorm      kept for the backward pass: x and one number a row; the usual chain of operations keeps x three times
-    gated MLP    down(act(gate)·up): kept are gate and up; act(gate) and the product are made again
+    gated MLP    down(act(gate)·up): kept are gate and up; the backward pass puts the gradients in their place
+    rotary       one pass for queries and one for keys, instead of ten
     LoRA         `lowrank.py`
 
 Only float32 on a CPU comes here. With autocast, other types or on other devices the original forward pass runs.
@@ -14,6 +15,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import update_wrapper
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -21,18 +25,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from truing.models.kernels import gated, norms
+from truing.models.kernels.compiler import fits
+from truing.models.kernels.rotary import rotate
 from truing.models.lowrank import LoraLinear, is_lora
 from truing.models.products import Linear, product, weight_gradient
 
-__all__ = ["gated_down", "rms_norm", "speed_up"]
+__all__ = ["Activation", "gated_down", "rms_norm", "rotary", "speed_up"]
 
 _ROWS = 256
 """Rows at a time: few enough that what is between two operations stays in the cache."""
 
 
 def speed_up(model: nn.Module) -> None:
-    """Change `model` in place, for as long as it lives: linear layers, with LoRA or
-    without, RMS norms and gated MLPs of known form."""
+    """Change `model` in place, for as long as it lives: linear layers, with LoRA or without, RMS norms, gated MLPs and
+    rotary embeddings of known form."""
     modules = [module for module in model.modules() if not _is_hooked(module)]
     for module in modules:
         if type(module) is nn.Linear:
@@ -44,6 +51,8 @@ def speed_up(model: nn.Module) -> None:
             _become(module, _GatedMLP)
         elif is_lora(module):
             _become(module, LoraLinear)
+        elif _rotates(module):
+            module.__class__ = _turning(type(module))
 
 
 def _is_hooked(module: nn.Module) -> bool:
@@ -77,8 +86,8 @@ def _with(original: type[nn.Module], kind: type[nn.Module]) -> type[nn.Module]:
     return _MADE[original, kind]
 
 
-def _takes_over(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+def _takes_over(*tensors: Tensor) -> bool:
+    return fits(*tensors) and not torch.is_autocast_enabled("cpu")
 
 
 def _is_rms_norm(module: nn.Module) -> bool:
@@ -113,7 +122,7 @@ class _Norm(nn.Module):
     weight: Tensor
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        if not _takes_over(hidden_states):
+        if not _takes_over(hidden_states, self.weight):
             out: Tensor = super().forward(hidden_states)
             return out
         eps = _eps(self)
@@ -128,31 +137,102 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 class _RmsNorm(torch.autograd.Function):
-    """With n = x·s, s = (mean(x²) + eps)^(-1/2): dx = s·(w·g − n·mean(w·g·n)), dw = Σ g·n."""
-
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        inverse = norms.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        x, weight = x.contiguous(), weight.contiguous()
+        out, inverse = norms.rms_norm(x, weight, eps)
         ctx.save_for_backward(x, weight, inverse)
-        normed: Tensor = (x * inverse).mul_(weight)
-        return normed
+        return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, inverse = ctx.saved_tensors
-        width = x.shape[-1]
-        grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-        grad_weight = torch.zeros_like(weight)
-        for x_rows, s, g, into in _by_rows(x, inverse, grad, grad_x):
-            n = x_rows * s
-            gn = g * n
-            grad_weight.add_(gn.sum(0))
-            mean = torch.mv(gn, weight).div_(width)
-            torch.mul(g, weight, out=into)
-            into.sub_(n.mul_(mean[:, None])).mul_(s)
-        return grad_x, grad_weight if ctx.needs_input_grad[1] else None, None
+        return *norms.rms_norm_gradients(x, weight, inverse, grad.contiguous()), None
+
+
+_ROTARY = "apply_rotary_pos_emb"
+"""What attention modules call, a name of their file: (q, k, cos, sin, unsqueeze_dim=1) -> q and k, turned."""
+
+
+def _rotates(module: nn.Module) -> bool:
+    """Whether its forward pass calls a function `_ROTARY` that computes what `rotary` does."""
+    forward = type(module).forward
+    theirs = getattr(forward, "__globals__", {}).get(_ROTARY)
+    return (
+        theirs is not None
+        and not isinstance(module, _Turning)
+        and _ROTARY in forward.__code__.co_names
+        and all(fits(weight) for weight in module.parameters())
+        and _turns_by_halves(theirs)
+    )
+
+
+class _Turning(nn.Module):
+    """Marks what `_turning` made."""
+
+
+def _turning(original: type[nn.Module]) -> type[nn.Module]:
+    """The attention `original`, its forward pass the same code, which finds another function under that name."""
+    if (original, _Turning) not in _MADE:
+        forward = original.forward
+        its_globals = {**forward.__globals__, _ROTARY: _turned(forward.__globals__[_ROTARY])}
+        made = FunctionType(forward.__code__, its_globals, forward.__name__, forward.__defaults__, forward.__closure__)
+        update_wrapper(made, forward)
+        made.__kwdefaults__ = forward.__kwdefaults__
+        kind = _with(original, _Turning)
+        kind.forward = made
+    return _MADE[original, _Turning]
+
+
+def _turned(theirs: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    def turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1) -> tuple[Tensor, Tensor]:
+        known = unsqueeze_dim == 1 and q.dim() == 4 and cos.shape[-1] == q.shape[-1] == k.shape[-1]
+        if not known or cos.requires_grad or sin.requires_grad or not _takes_over(q, k, cos, sin):
+            return theirs(q, k, cos, sin, unsqueeze_dim=unsqueeze_dim)
+        return rotary(q, cos, sin), rotary(k, cos, sin)
+
+    return turned
+
+
+def _turns_by_halves(theirs: Any) -> bool:
+    """Whether this function computes what `rotary` does."""
+    if list(inspect.signature(theirs).parameters) != ["q", "k", "cos", "sin", "unsqueeze_dim"]:
+        return False
+    probe = torch.linspace(-1.7, 2.3, 3 * 2 * 5 * 8).view(3, 1, 2, 5, 8).sin()
+    q, k = probe[0], probe[1, :, :1]
+    cos, sin = probe[2].unbind(1)  # no cosine and sine of one angle: no symmetry hides a difference
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        try:
+            found = theirs(q, k, cos, sin)
+        except (RuntimeError, IndexError, TypeError, ValueError):  # other shapes: cosines of half the width, for one
+            return False
+        return len(found) == 2 and all(
+            each.shape == x.shape and torch.allclose(each, rotary(x, cos, sin))
+            for each, x in zip(found, (q, k), strict=True)
+        )
+
+
+def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x·cos + (−x₂, x₁)·sin, x₁ and x₂ the halves of x's last axis; x [B, heads, T, d], cos and sin [B, T, d].
+
+    No gradient comes to cos and sin.
+    """
+    out: Tensor = _Rotary.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Rotary(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return rotate(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return rotate(grad, cos, sin, back=True), None, None
 
 
 def _by_rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -162,22 +242,38 @@ def _by_rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         yield tuple(each[start : start + _ROWS] for each in flat)
 
 
-_Forward = Callable[[Tensor], Tensor]
-_Backward = Callable[[Tensor, Tensor, Tensor], None]
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An activation function act, as gated MLPs use it: contiguous tensors of one size, which share no memory."""
+
+    times: Callable[[Tensor, Tensor, Tensor], None]
+    """(gate, up, out): out = act(gate)·up."""
+    gradients: Callable[[Tensor, Tensor, Tensor], None]
+    """(g, gate, up): from the gradient of p = act(gate)·up, p in its place and theirs in that of gate and up."""
 
 
-def _activation(module: nn.Module) -> tuple[_Forward, _Backward] | None:
-    """(act(x), and what writes the gradient of act at x times g into a third), if it is known."""
+def _activation(module: nn.Module) -> Activation | None:
+    """What `module` computes, if it is known."""
     name = type(module).__name__
     if name in ("SiLU", "SiLUActivation"):
-        return F.silu, lambda g, x, out: torch.ops.aten.silu_backward.grad_input(g, x, grad_input=out)
+        return Activation(gated.silu_times, gated.silu_gradients)
     approximate = "none" if name == "GELUActivation" else "tanh" if name in ("GELUTanh", "PytorchGELUTanh") else None
-    if approximate is None:
-        return None
-    return (
-        lambda x: F.gelu(x, approximate=approximate),
-        lambda g, x, out: torch.ops.aten.gelu_backward.grad_input(g, x, approximate=approximate, grad_input=out),
-    )
+    return None if approximate is None else _gelu(approximate)
+
+
+def _gelu(approximate: str) -> Activation:
+    def times(gate: Tensor, up: Tensor, out: Tensor) -> None:
+        torch.mul(F.gelu(gate, approximate=approximate), up, out=out)
+
+    def gradients(grad: Tensor, gate: Tensor, up: Tensor) -> None:
+        for g, x, y in _by_rows(grad, gate, up):
+            acted, by_acted = F.gelu(x, approximate=approximate), g * y
+            by_up = acted * g
+            torch.mul(acted, y, out=g)
+            y.copy_(by_up)
+            torch.ops.aten.gelu_backward.grad_input(by_acted, x, approximate=approximate, grad_input=x)
+
+    return Activation(times, gradients)
 
 
 class _GatedMLP(nn.Module):
@@ -187,7 +283,8 @@ class _GatedMLP(nn.Module):
     act_fn: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _takes_over(x) or type(self.down_proj) is not Linear:  # an adapter may have come since
+        # an adapter or a hook may have come since
+        if not _takes_over(x) or type(self.down_proj) is not Linear or not _is_ours(self.gate_proj, self.up_proj):
             out: Tensor = super().forward(x)
             return out
         activation = _activation(self.act_fn)
@@ -196,10 +293,17 @@ class _GatedMLP(nn.Module):
         return gated_down(gate, up, self.down_proj.weight, self.down_proj.bias, activation)
 
 
-def gated_down(
-    gate: Tensor, up: Tensor, weight: Tensor, bias: Tensor | None, activation: tuple[_Forward, _Backward]
-) -> Tensor:
-    """(act(gate)·up)·weightᵀ + bias; gate and up [..., I], weight [H, I], bias [H] -> [..., H]."""
+def _is_ours(*modules: nn.Module) -> bool:
+    """Whether nobody else gets what these return, nor keeps it."""
+    return all(isinstance(module, (Linear, LoraLinear)) and not _is_hooked(module) for module in modules)
+
+
+def gated_down(gate: Tensor, up: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation) -> Tensor:
+    """(act(gate)·up)·weightᵀ + bias; gate and up [..., I], weight [H, I], bias [H] -> [..., H].
+
+    gate and up must be nobody else's: the last backward pass puts their gradients where they were, for memory that is
+    new to the process takes longer to get than the gradients to compute.
+    """
     out: Tensor = _GatedDown.apply(gate, up, weight, bias, activation)  # type: ignore[no-untyped-call]
     return out
 
@@ -207,13 +311,15 @@ def gated_down(
 class _GatedDown(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, gate: Tensor, up: Tensor, weight: Tensor, bias: Tensor | None, activation: tuple[_Forward, _Backward]
+        ctx: Any, gate: Tensor, up: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation
     ) -> Tensor:
-        act, _ = activation
+        gate, up = gate.contiguous(), up.contiguous()
         out = gate.new_empty(*gate.shape[:-1], weight.shape[0])
-        rows = _by_rows(gate, up, out)
-        for gate_rows, up_rows, into in rows:
-            into.copy_(product(act(gate_rows).mul_(up_rows), weight))
+        room = gate.new_empty(min(_ROWS, out.numel() // out.shape[-1]), gate.shape[-1])
+        for gate_rows, up_rows, into in _by_rows(gate, up, out):
+            inputs = room[: gate_rows.shape[0]]
+            activation.times(gate_rows, up_rows, inputs)
+            into.copy_(product(inputs, weight))
         if bias is not None:
             out.add_(bias)
         ctx.save_for_backward(gate, up, weight)
@@ -224,20 +330,18 @@ class _GatedDown(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         gate, up, weight = ctx.saved_tensors
-        act, slope = ctx.activation
         wants_weight, wants_bias = ctx.needs_input_grad[2:4]
+        shape = gate.shape
+        gate, up = (each.detach().view(-1, shape[-1]) for each in (gate, up))
+        if torch._C._autograd._get_current_graph_task_keep_graph():  # another backward pass is to come
+            gate, up = gate.clone(), up.clone()
         flat = grad.reshape(-1, weight.shape[0])
-        grad_gate, grad_up, inputs = (torch.empty_like(gate) for _ in range(3))
-        rows = _by_rows(flat, gate, up, grad_gate, grad_up, inputs)
-        for g, x, y, into_gate, into_up, into_inputs in rows:
-            d, acted = product(g, weight.t()), act(x)
-            torch.mul(d, acted, out=into_up)
-            torch.mul(acted, y, out=into_inputs)
-            slope(d.mul_(y), x, into_gate)
+        inputs = product(flat, weight.t())
+        ctx.activation.gradients(inputs, gate, up)
         return (
-            grad_gate,
-            grad_up,
-            weight_gradient(flat, inputs.view(-1, gate.shape[-1])) if wants_weight else None,
+            gate.view(shape),
+            up.view(shape),
+            weight_gradient(flat, inputs) if wants_weight else None,
             flat.sum(0) if wants_bias else None,
             None,
         )

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from truing.models.kernels.compiler import fits
+from truing.models.kernels.softmax import log_sums, powers_, softmax_
 from truing.models.logits import (
     Form,
     Gradients,
@@ -123,9 +125,11 @@ class _Logprobs(torch.autograd.Function):
             # p takes the place of x, unless the entropy needs both
             x = logits_of(hidden[rows], weight, bias, form, buffer[:size] if entropy else room)
             at_target = x.gather(1, targets[rows, None]).squeeze(1)
-            highest = x.amax(1)
-            p = _softmax(x, room)
-            log_total = -p.amax(1).log_()  # of Σ exp(x − highest), whose largest term is 1
+            p = room
+            if entropies is None and kept is None and fits(x):
+                highest, log_total = log_sums(x)
+            else:
+                highest, log_total = _softmax(x, room)
             lse[rows] = highest + log_total
             logprobs[rows] = at_target - lse[rows]
             if entropies is not None:
@@ -158,18 +162,24 @@ class _Logprobs(torch.autograd.Function):
             x = logits_of(hidden, weight[columns], some, ctx.form, buffer_for(hidden, weight[columns]))
             slope = 1 - (x / ctx.form.outer).square_() if ctx.form.capped else None
             if grad_entropies is None:
-                d = _add_at(x.sub_(lse[:, None]).exp_(), columns, targets, -1.0)
+                p = powers_(x, lse) if fits(x) else x.sub_(lse[:, None]).exp_()
+                d = _add_at(p, columns, targets, -1.0)
             else:
                 d = _d_logits(x, columns, targets, lse, grad_logprobs, (grad_entropies, entropies))
             gradients.add(columns, d, slope)
         return (*gradients.found(), None, None, None, None, None)
 
 
-def _softmax(x: Tensor, out: Tensor) -> Tensor:
-    """softmax(x) by row, in `out`, which may be x."""
+def _softmax(x: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """softmax(x) by row, in `out`, which may be x; the highest x of each row, and log Σ exp(x − highest)."""
+    if fits(x):
+        return softmax_(out if out is x else out.copy_(x))
+    highest = x.amax(1)
     if x.device.type == "cpu":  # one pass over the memory, row by row
-        return torch.softmax(x, 1, out=out)
-    return torch.sub(x, x.logsumexp(1, keepdim=True), out=out).exp_()
+        torch.softmax(x, 1, out=out)
+    else:
+        torch.sub(x, x.logsumexp(1, keepdim=True), out=out).exp_()
+    return highest, -out.amax(1).log_()  # of the sum the largest term is 1
 
 
 def _add_at(d: Tensor, columns: slice, targets: Tensor, value: Tensor | float) -> Tensor:
@@ -208,10 +218,9 @@ class _FrozenHead(torch.autograd.Function):
             x = logits_of(hidden[rows], weight, bias, form, buffer[: rows.stop - rows.start])
             slope = 1 - (x / form.outer).square_() if form.capped else None
             at_target = x.gather(1, targets[rows, None]).squeeze(1)
-            highest = x.amax(1)
-            p = _softmax(x, x)
-            logprobs[rows] = at_target - highest + p.amax(1).log_()
-            d = _add_at(p, slice(0, weight.shape[0]), targets[rows], -1.0)
+            highest, log_total = _softmax(x, x)
+            logprobs[rows] = at_target - highest - log_total
+            d = _add_at(x, slice(0, weight.shape[0]), targets[rows], -1.0)
             if slope is not None:
                 d.mul_(slope.mul_(form.outer))
             d_hidden[rows] = product(d.to(weight.dtype), weight.t()).mul_(-form.inner)

@@ -4,7 +4,7 @@
 well, uses 512-bit ones where the processor has them: twice as fast on Zen 5. Everywhere else MKL is at least as good.
 The choice depends on the processor alone and never on a measurement, so that a run repeats itself bit for bit.
 
-`torch.mm` and `torch.bmm` go to oneDNN only under a setting that permits it to round factors to bfloat16, which oneDNN
+`torch.mm` goes to oneDNN only under a setting that permits it to round factors to bfloat16, which oneDNN
 does where it has kernels for that: on processors with AMX. On others its kernels are float32's own, at the full rate of
 the processor. Whether they are is asked of the numbers, once; where they are not, or nothing is to be gained, the
 setting is never made. It is global to the process and stands only as long as the call that needs it.
@@ -12,7 +12,7 @@ setting is never made. It is global to the process and stands only as long as th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -41,7 +41,7 @@ def onednn_is_faster() -> bool:
 
 @contextmanager
 def by_onednn() -> Iterator[None]:
-    """`torch.mm` and `torch.bmm` inside go to oneDNN. Only to be entered if `products_are_exact()`."""
+    """`torch.mm` inside goes to oneDNN. Only to be entered if `products_are_exact()`."""
     setting: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = setting.fp32_precision
     setting.fp32_precision = "bf16"
@@ -57,20 +57,15 @@ def products_are_exact() -> bool:
     if not onednn_is_faster() or not hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision"):
         return False
     draw = torch.Generator().manual_seed(0)
-    # the forms that attention has: plain, right or left factor transposed, and a few sizes that pick other kernels
-    forms: list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]] = []
-    for rows, columns in ((128, 64), (192, 64), (64, 64)):
-        left, right = torch.randn(4, rows, 64, generator=draw), torch.randn(4, columns, 64, generator=draw)
-        wide = torch.randn(4, rows, columns, generator=draw)
-        for a, b in ((left, right.transpose(1, 2)), (wide, right), (wide.transpose(1, 2), left)):
-            forms.append((torch.bmm, a, b))
-    # and those of the head: logits, and the gradient of its weight
-    hidden, weight = torch.randn(128, 256, generator=draw), torch.randn(512, 256, generator=draw)
-    forms += [(torch.mm, hidden, weight.t()), (torch.mm, torch.randn(128, 512, generator=draw).t(), hidden)]
-    for multiply, a, b in forms:
-        truth = multiply(a.double(), b.double())
+    # the forms that it is used for, in sizes that pick several kernels: logits, and the gradients of weights
+    forms: list[tuple[Tensor, Tensor]] = []
+    for rows, inner, columns in ((128, 256, 512), (100, 64, 192), (7, 256, 33)):
+        x, weight = torch.randn(rows, inner, generator=draw), torch.randn(columns, inner, generator=draw)
+        forms += [(x, weight.t()), (torch.randn(rows, columns, generator=draw).t(), x)]
+    for a, b in forms:
+        truth = torch.mm(a.double(), b.double())
         with by_onednn():
-            found = multiply(a, b)
+            found = torch.mm(a, b)
         if not bool((found - truth).abs().max() <= _FLOAT32 * truth.abs().max()):
             return False
     return True

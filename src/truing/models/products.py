@@ -83,12 +83,15 @@ class _Linear(torch.autograd.Function):
 
 
 def weight_gradient(grad: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """gradᵀ·x: [T, N] and [T, K] -> [N, K]. Of the two the narrower is copied, transposed, unless there is an `out`."""
+    """gradᵀ·x: [T, N] and [T, K] -> [N, K]."""
     if not _by_onednn(grad):
         return torch.mm(grad.t(), x, out=out)
     if out is not None:
         return _into(out, grad.t(), x.t())
-    if grad.shape[1] <= x.shape[1]:
+    if products_are_exact():  # nothing is copied, and sums are half as wrong
+        with by_onednn():
+            return torch.mm(grad.t(), x)
+    if grad.shape[1] <= x.shape[1]:  # the left one is copied, transposed
         return _onednn(grad.t(), x.t(), None)
     return _onednn(x.t(), grad.t(), None).t()
 

@@ -9,31 +9,13 @@ import numpy.typing as npt
 
 from truing.models.kernels.compiler import Array, U, compiled
 from truing.models.kernels.exponential import exp
+from truing.models.kernels.softmax import highest_of
 
 __all__ = ["draw_rows"]
 
 _BLOCK = 128
 _LEAST = np.float32(-87.0)
 _ZERO = np.float32(0)
-
-
-@compiled
-def _largest(numbers: Array, row: int, lanes: Array) -> np.float32:
-    """The largest of numbers[row]: of every 128th first, which is many at once."""
-    count = numbers.shape[1]
-    whole = count // _BLOCK * _BLOCK
-    for lane in range(_BLOCK):
-        lanes[lane] = numbers[row, min(lane, count - 1)]
-    for begin in range(0, whole, _BLOCK):
-        for lane in range(_BLOCK):
-            number = numbers[row, U(begin) + U(lane)]
-            lanes[lane] = number if number > lanes[lane] else lanes[lane]
-    top: np.float32 = lanes[0]
-    for lane in range(_BLOCK):
-        top = lanes[lane] if lanes[lane] > top else top
-    for i in range(whole, count):
-        top = numbers[row, i] if numbers[row, i] > top else top
-    return top
 
 
 @compiled
@@ -69,9 +51,8 @@ def draw_rows(
     vocab = logits.shape[1]
     num_blocks = (vocab + _BLOCK - 1) // _BLOCK
     weights, sums = np.empty(vocab, np.float32), np.empty(num_blocks, np.float64)
-    lanes = np.empty(_BLOCK, np.float32)
     for row in range(first, last):
-        top = _largest(logits, row, lanes)
+        top = highest_of(logits, row, vocab)
         total = 0.0
         for block in range(num_blocks - 1):
             sums[block] = _weigh(logits, row, block * _BLOCK, _BLOCK, top, sharpness, weights)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +87,27 @@ def test_what_is_not_finite_stays_in_its_row():
     out = torch.empty(4, PANEL)
     multiply(x.numpy(), packed(weight), np.zeros(PANEL, np.float32), out.numpy(), 0, 1)
     assert out.isfinite().all(-1).tolist() == [True, False, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("features", "panel"), [("+avx,+avx2,+fma", 16), ("+sse2", 8)])
+def test_on_a_processor_with_fewer_or_smaller_registers_products_are_right_too(features, panel, tmp_path):
+    env = os.environ | {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    env["EXPECTED_PANEL"] = str(panel)
+    subprocess.run([sys.executable, "-c", _ELSEWHERE], env=env, check=True)
+
+
+_ELSEWHERE = """
+import os
+import numpy as np
+from truing.models.kernels.product import PANEL, multiply, pack
+assert int(os.environ["EXPECTED_PANEL"]) == PANEL
+draw = np.random.default_rng(0)
+weight = draw.standard_normal((4 * PANEL, 30)).astype(np.float32)
+packed = np.empty((4, 30, PANEL), np.float32)
+pack(weight, 0, packed)
+for rows in range(1, 15):
+    x, out = draw.standard_normal((rows, 30)).astype(np.float32), np.empty((rows, 4 * PANEL), np.float32)
+    multiply(x, packed, np.zeros(4 * PANEL, np.float32), out, 0, 4)
+    assert np.abs(out - x.astype(np.float64) @ weight.T).max() < 1e-5
+"""

@@ -1,16 +1,20 @@
 """How kernels are compiled and run: by Numba, kept on disk for the next process, over as many threads as torch has.
 
 A kernel is a function of NumPy arrays and numbers, written as the loops it is. To be vectorised, an index that is
-computed must be unsigned (`U`), for a signed one may be negative and mean "from the end"; a sum may be reordered, but
-NaN and infinity are what they are everywhere.
+computed, or runs over `range(U(first), U(last))`, must be unsigned (`U`): a signed one may be negative and mean "from
+the end". A sum may be reordered, but NaN and infinity are what they are everywhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -19,7 +23,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Array", "U", "compiled", "fits", "spread"]
+from truing.caches import cache_folder
+
+__all__ = ["Array", "U", "compiled", "fits", "kept_in", "spread"]
 
 Array = npt.NDArray[np.float32]
 U = np.uintp
@@ -32,14 +38,37 @@ _FAST = {"reassoc", "contract", "arcp", "nsz"}
 def compiled(function: _F) -> _F:
     """Decorator: machine code for each combination of argument types, made when first called and kept on disk.
 
-    It lies beside the source, or, where nothing can be written there, in the user's cache (`NUMBA_CACHE_DIR`).
+    It lies in `kept_in()`; where nothing can be written there, it is made anew in each process.
     """
     options: dict[str, Any] = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
+    folder, config = kept_in(), cast(Any, numba.config)
+    if folder is None:
+        return cast(_F, numba.njit(**options)(function))
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        made = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # nowhere to write: compiled anew in each process
-        made = numba.njit(**options)(function)
-    return cast(_F, made)
+        return cast(_F, numba.njit(cache=True, **options)(function))
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def kept_in() -> Path | None:
+    """The folder for machine code: $NUMBA_CACHE_DIR or `cache_folder()`, and in it one for this source of all kernels.
+
+    Numba asks whether the file of a function has changed, but not those that it calls into, which are part of its code.
+    None if it cannot be written to.
+    """
+    source = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        source.update(file.name.encode() + b"\0" + file.read_bytes())
+    try:
+        above = Path(os.environ["NUMBA_CACHE_DIR"]) if os.environ.get("NUMBA_CACHE_DIR") else cache_folder()
+        folder = above / "kernels" / source.hexdigest()[:16]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):  # the latter: nobody's home folder is known
+        return None
 
 
 def fits(*tensors: Tensor) -> bool:

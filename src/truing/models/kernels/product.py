@@ -14,25 +14,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from truing.models.kernels.compiler import Array, U, compiled
+from truing.models.kernels.registers import LANES, NUM_REGISTERS
 
 __all__ = ["PANEL", "multiply", "pack"]
 
-
-def _shape() -> tuple[int, int]:
-    """Numbers in a register, and rows of a tile: two registers of sums a row, two of weights and one more must fit."""
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 16, 12  # of 32 registers
-    return (8, 6) if features.get("avx2") else (4, 12 if features.get("neon") else 6)  # of 16, 32 and 16
-
-
-_LANES, _ROWS = _shape()
-PANEL = 2 * _LANES
+_ROWS = 12 if NUM_REGISTERS == 32 else 6  # of a tile: two registers of sums a row, two of weights, and one more
+PANEL = 2 * LANES
 """Outputs side by side."""
 _AHEAD = 8192  # bytes: what comes from memory until these are multiplied
 _SHARE = 131_072  # numbers of x at a time, which stay in the cache while all weights go by
@@ -60,13 +52,13 @@ def _tile(_: Any, rows: Any, x: Any, weights: Any, bias: Any, out: Any, stride: 
 
     def made(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number, word, flag = ir.FloatType(), ir.IntType(64), ir.IntType(32)
-        vector, byte = ir.VectorType(number, _LANES), ir.IntType(8).as_pointer()
+        vector, byte = ir.VectorType(number, LANES), ir.IntType(8).as_pointer()
         fetches = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], fetches)
         count, x, weights, bias, out, stride, depth = arguments
-        halves, width = (0, 1), 4 * _LANES  # of a panel, and bytes of one
+        halves, width = (0, 1), 4 * LANES  # of a panel, and bytes of one
         undefined = ir.Constant(vector, ir.Undefined)
-        first_lane = ir.Constant(ir.VectorType(flag, _LANES), [0] * _LANES)
+        first_lane = ir.Constant(ir.VectorType(flag, LANES), [0] * LANES)
 
         def at(address: Any, offset: int, kind: Any) -> Any:
             return builder.inttoptr(builder.add(address, word(offset)), kind.as_pointer())

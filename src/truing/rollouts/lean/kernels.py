@@ -14,6 +14,7 @@ import numpy.typing as npt
 from truing.models.kernels.compiler import Array, U, compiled
 from truing.models.kernels.exponential import exp
 from truing.models.kernels.memory import fetch, floats_at
+from truing.models.kernels.softmax import highest_of
 
 __all__ = ["Array", "Indices", "add_norm", "attend", "gate", "norm_heads", "place", "turn"]
 
@@ -28,7 +29,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 def add_norm(x: Array, delta: Array, weight: Array, eps: np.float32, out: Array, first: int, last: int) -> None:
     """x += delta, and out = x / √(mean x² + eps) · weight; all [N, width], weight [width]."""
     width = x.shape[1]
-    for row in range(first, last):
+    for row in range(U(first), U(last)):
         squares = _ZERO
         for i in range(width):
             value = x[row, i] + delta[row, i]
@@ -43,7 +44,7 @@ def add_norm(x: Array, delta: Array, weight: Array, eps: np.float32, out: Array,
 def gate(gate_up: Array, out: Array, first: int, last: int) -> None:
     """silu(g) · u of [g | u] [N, 2·width] -> out [N, width]."""
     width = out.shape[1]
-    for row in range(first, last):
+    for row in range(U(first), U(last)):
         for i in range(width):
             g = gate_up[row, i]
             out[row, i] = g / (_ONE + exp(-g)) * gate_up[row, width + i]
@@ -161,9 +162,7 @@ def _mix(scores: Array, at: np.uintp, values: Array, base: np.uintp, count: np.u
 @compiled
 def _softmax(scores: Array, which: int, count: int) -> np.float32:
     """Makes scores[which, :count] e^(score − the largest), and gives their sum."""
-    top = scores[which, 0]
-    for t in range(count):
-        top = scores[which, t] if scores[which, t] > top else top
+    top = highest_of(scores, which, count)
     total = _ZERO
     for t in range(count):
         weight = exp(scores[which, t] - top)
