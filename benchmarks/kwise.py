@@ -8,7 +8,7 @@ List-wise DPO (`plackett_luce`) on groups of K = 4 and 8 with prompts twice as l
 prompts eight times as long; lengths spread half as much as real ones, so that a few groups keep to that. No peer trains
 on these. How it is measured, and what is reported: benchmarks/README.md; how the prompts are copied: `sides/copied.py`.
 The table says how much sharing could give at best.
-Micro-batches are those of the recipe (2,048 tokens), and, for memory, once the whole batch (`-whole`).
+Micro-batches are those of the recipe (1,024 tokens), and, for memory, once the whole batch (`-whole`).
 Writes `results/kwise-4-SIZE.json` and `.md`, `kwise-8-SIZE`, `kwise-8-long-SIZE`, `kwise-4-whole-SIZE` and
 `kwise-8-whole-SIZE`.
 """

@@ -26,6 +26,8 @@ _OPERATIONS = {
     PRODUCTS: "mm addmm bmm baddbmm linear _linear_pointwise _mkl_linear",
     COPIES: "copy_ clone contiguous _to_copy zero_ fill_ cat stack index index_select index_add_ index_put_ gather",
 }
+# Of these, what no operation of PyTorch inside of them takes: compiled loops.
+_LOOPS = {f"_{name}{way}" for name in ("RmsNorm", "GatedDown", "Rotary") for way in ("", "Backward")}
 _PART = {operation: part for part, operations in _OPERATIONS.items() for operation in operations.split()}
 
 
@@ -37,6 +39,8 @@ def part(names: list[str]) -> str | None:
     for name in reversed(names):  # the outermost: sampling has an attention of its own
         if name in _SCOPES:
             return _SCOPES[name]
+    if names[0] in _LOOPS:
+        return OTHERS
     library, _, operation = names[0].rpartition("::")
     return _PART.get(operation, OTHERS) if library in ("aten", "mkldnn", "mkl") else None
 

@@ -289,7 +289,7 @@ class UpdateSettings(Section):
     """Optimizer steps in each pass over a batch of rollouts."""
     tokens_per_batch: int | None = Field(None, ge=1)
     """Budget of tokens that go through the model at once. Bounds memory; the result does not depend on it. By default
-    2,048 on a CPU, where small micro-batches cost no time (docs/performance.md), and 8,192 elsewhere."""
+    1,024 on a CPU, where small micro-batches cost no time (docs/performance.md), and 8,192 elsewhere."""
     autocast: bool = False
     """bfloat16 products with float32 weights."""
 

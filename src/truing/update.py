@@ -31,7 +31,7 @@ from truing.tree import Packed, Tree, budgeted, pack
 
 __all__ = ["Loss", "Updater", "learning_rate", "optimizer_for"]
 
-CPU_TOKENS, GPU_TOKENS = 2048, 8192
+CPU_TOKENS, GPU_TOKENS = 1024, 8192
 """Micro-batches when the recipe does not say: products of 2,000 rows fill a CPU, and not a GPU."""
 
 

@@ -102,11 +102,14 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 _COMPILE = """
-import numpy as np
 from truing.models.kernels import compiler, norms
-import torch
+import os, torch
+if "EXPECT_NEW" in os.environ:
+    assert compiler.none_is_kept()
 out, _ = norms.rms_norm(torch.ones(2, 4), torch.ones(4), 0.0)
+new = compiler.none_is_kept()
 print(compiler.kept_in(), sum(norms._forward.stats.cache_hits.values()))
+assert new == (compiler.kept_in() is None)
 """
 
 
@@ -124,7 +127,7 @@ def test_machine_code_is_kept_and_made_anew_when_any_kernels_source_changes(tmp_
     source = tmp_path / "source"
     shutil.copytree(Path(compiler.__file__).parents[2], source / "truing", ignore=shutil.ignore_patterns("__pycache__"))
     kept = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
-    first, hits = _compile(source, kept)
+    first, hits = _compile(source, kept | {"EXPECT_NEW": "1"})
     assert first.startswith(str(tmp_path / "kept" / "kernels"))
     assert hits == 0
     assert _compile(source, kept) == (first, 1)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from truing.caches import cache_folder
 
-__all__ = ["Array", "U", "compiled", "fits", "kept_in", "spread"]
+__all__ = ["Array", "U", "compiled", "fits", "kept_in", "none_is_kept", "spread"]
 
 Array = npt.NDArray[np.float32]
 U = np.uintp
@@ -71,6 +71,12 @@ def kept_in() -> Path | None:
         return None
 
 
+def none_is_kept() -> bool:
+    """Whether all kernels are still to be compiled, which takes seconds."""
+    folder = kept_in()
+    return folder is None or not any(folder.rglob("*.nbc"))
+
+
 def fits(*tensors: Tensor) -> bool:
     """Whether kernels can work on these: float32 in the memory of the CPU."""
     return all([t.is_cpu and t.dtype is torch.float32 for t in tensors])  # noqa: C419 -- a list is faster, this is hot
@@ -104,4 +110,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 # Threads don't survive a fork; a pool that believes it has some would wait for ever.
-os.register_at_fork(after_in_child=_pools.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)
