@@ -1,4 +1,4 @@
-"""Truing's GRPO, as `truing train grpo --use reward.py` runs it: `recipe.load` and `train`, nothing else.
+"""Truing's GRPO, as `truing train grpo --use reward.py` runs it: its imports, `recipe.load` and `train`, nothing else.
 
 A job may name another online recipe, and say `profile`: so many steps, whose time is then told by parts
 (`common.shares`).
@@ -18,14 +18,16 @@ from common.shares import SAMPLING, Profile
 
 
 def main(job: dict[str, Any]) -> None:
-    import torch
+    from truing.cli.imports import importing
 
+    with importing():
+        import torch
+
+        from truing import recipe, registry, train
+        from truing.experience.online import Online
+        from truing.rollouts.local import LocalRollouts
+        from truing.update import Updater
     torch.set_num_threads(job["threads"])
-
-    from truing import recipe, registry, train
-    from truing.experience.online import Online
-    from truing.rollouts.local import LocalRollouts
-    from truing.update import Updater
 
     meter, phases = Meter(), Phases()
     meter.start()

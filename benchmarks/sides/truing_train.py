@@ -1,4 +1,4 @@
-"""Truing, as `truing train RECIPE` runs it: `recipe.load` and `train`, nothing else.
+"""Truing, as `truing train RECIPE` runs it: its imports, `recipe.load` and `train`, nothing else.
 
 A job may say `copied` or `padded`: then every response is given a copy of its prompt (`sides.copied`); or `profile`:
 so many steps, whose time is then also told by parts (`common.shares`).
@@ -16,11 +16,13 @@ from common.shares import Profile
 
 
 def main(job: dict[str, Any]) -> None:
-    import torch
+    from truing.cli.imports import importing
 
+    with importing():
+        import torch
+
+        from truing import recipe, train
     torch.set_num_threads(job["threads"])
-
-    from truing import recipe, train
 
     meter = Meter()
     meter.start()
