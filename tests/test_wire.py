@@ -121,7 +121,13 @@ def test_tokens_lie_on_disk_and_are_those_of_the_groups_in_memory(toy_folder: Pa
         assert list(found) == trees(groups, run.chat, reads)
 
 
-def test_whoever_waits_is_told_what_is_being_done(toy_folder: Path, pairs: Path) -> None:
+@pytest.mark.parametrize(
+    ("first_time", "more"), [(False, ""), (True, "and compiling kernels, which takes some seconds once")]
+)
+def test_whoever_waits_is_told_what_is_being_done(
+    toy_folder: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, first_time: bool, more: str
+) -> None:
+    monkeypatch.setattr("truing.wire.none_is_kept", lambda: first_time)
     overrides = {"model.path": str(toy_folder), "data.train": str(pairs)}
     said: list[tuple[str, str]] = []
     wire(recipe.load("sft", overrides), say=lambda stage, detail: said.append((stage, detail)))
@@ -129,5 +135,5 @@ def test_whoever_waits_is_told_what_is_being_done(toy_folder: Path, pairs: Path)
         ("loading the tokenizer", ""),
         (f"reading and tokenising {pairs}", ""),
         (f"reading and tokenising {pairs}", "40 groups, all"),
-        ("loading the model", ""),
+        ("loading the model", more),
     ]

@@ -29,7 +29,6 @@ from truing.errors import NotFiniteError, RecipeError
 from truing.experience.aspects import described, errors
 from truing.experience.offline import Experience, Offline
 from truing.experience.online import Online
-from truing.models.kernels.compiler import none_is_kept
 from truing.models.saving import save_model
 from truing.monitor import Finding, active
 from truing.monitor.guard import Guard, Rollbacks, stopped
@@ -165,7 +164,7 @@ def _in_rounds(
 def _steps(run: Run, out: Path, start: int, guard: Guard, watch: Callable[[Step], None], say: Say) -> Finding | None:
     """The steps from `start` to the end; or what the monitor found, if that asks to stop or to go back."""
     settings, checkpoints, number = run.recipe.record, out / "checkpoints", start
-    say("the first step", "compiles kernels, which takes some seconds once" if none_is_kept() else "")
+    say("the first step", "")
     with Recorder(out, resume_step=start) as recorder:
         if start == 0:
             held = run.heldout

@@ -29,6 +29,7 @@ from truing.feedback.files import refuse
 from truing.group import Group
 from truing.models import adapters, heads
 from truing.models.forward import unwrap
+from truing.models.kernels.compiler import none_is_kept
 from truing.models.loading import best_device, load_causal_lm, load_tokenizer
 from truing.models.policy import Policy, Reading
 from truing.models.values import ValueModel, load_value_model
@@ -121,7 +122,7 @@ def wire(recipe: Recipe, *, scratch: Path | None = None, say: Say = silent) -> R
     asks_reference = (
         rivals_are_other or recipe.reward_kl is not None or not loss.reads.isdisjoint({"ref_logprobs", "ref_kl"})
     )
-    say("loading the model", "")
+    say("loading the model", "and compiling kernels, which takes some seconds once" if none_is_kept() else "")
     policy, remembered = _policy(recipe, labels, asks_reference, remember, needs_values="values" in loss.reads)
     if remembered is not None:
         assert policy.reference is not None
